@@ -1,0 +1,162 @@
+// Package rowscan reads rows into Go values with scany's mapping, at pgx's pace.
+//
+// scany maps columns to fields with reflection for every row. Here it does so
+// once for a statement: it maps one scratch value, pgx scans every row into the
+// same addresses, and the value is copied.
+package rowscan
+
+import (
+	"database/sql"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/georgysavva/scany/v2/dbscan"
+	"github.com/jackc/pgx/v5"
+)
+
+// api returns scany with pgx's notion of a scannable type. Its map from
+// columns to fields is cached for every type.
+var api = sync.OnceValue(func() *dbscan.API {
+	a, err := dbscan.NewAPI(dbscan.WithScannableTypes((*sql.Scanner)(nil)))
+	if err != nil {
+		panic(err) // the option is a constant
+	}
+	return a
+})
+
+// Scanner reads the rows of one statement as values of T: a struct, a scalar or
+// a map with string keys.
+type Scanner[T any] struct {
+	rows    pgx.Rows
+	scratch *T
+	targets []any              // addresses in scratch, in the order of the columns; nil before the first row
+	byRow   *dbscan.RowScanner // for types whose addresses differ from row to row
+}
+
+// New returns a scanner of rows; it does not close them.
+func New[T any](rows pgx.Rows) *Scanner[T] {
+	return &Scanner[T]{rows: rows, scratch: new(T)}
+}
+
+// Scan returns the current row.
+func (s *Scanner[T]) Scan() (T, error) {
+	var zero T
+	if s.targets == nil && s.byRow == nil {
+		if err := s.prepare(); err != nil {
+			return zero, err
+		}
+	}
+	*s.scratch = zero // nothing of the row before shows through
+	if s.byRow != nil {
+		err := s.byRow.Scan(s.scratch)
+		return *s.scratch, describe(err)
+	}
+	if err := s.rows.Scan(s.targets...); err != nil {
+		return zero, err
+	}
+	return *s.scratch, nil
+}
+
+func (s *Scanner[T]) prepare() error {
+	if !fixedAddresses(reflect.TypeFor[T](), nil) {
+		s.byRow = api().NewRowScanner(adapter{s.rows})
+		return nil
+	}
+	capture := &capture{adapter: adapter{s.rows}}
+	if err := api().NewRowScanner(capture).Scan(s.scratch); err != nil {
+		return describe(err)
+	}
+	s.targets = capture.targets
+	return nil
+}
+
+// fixedAddresses reports whether scany scans into the value itself: not into a
+// map, nor into structs behind pointers, which it allocates anew for each row.
+func fixedAddresses(t reflect.Type, above []reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Map:
+		return false
+	case reflect.Struct:
+		if reflect.PointerTo(t).Implements(scannerType) {
+			return true
+		}
+		for i := range t.NumField() {
+			field := t.Field(i)
+			switch {
+			case !field.IsExported() && !field.Anonymous, field.Tag.Get("db") == "-":
+			case field.Type.Kind() == reflect.Pointer && field.Type.Elem().Kind() == reflect.Struct &&
+				(field.Anonymous || nests(field.Type.Elem())):
+				return false
+			case field.Type.Kind() == reflect.Struct && !fixedAddresses(field.Type, append(above, t)):
+				return false
+			}
+		}
+	}
+	return true
+}
+
+var scannerType = reflect.TypeFor[sql.Scanner]()
+
+// nests reports whether scany may map columns to fields inside t, as opposed to
+// scanning a column into a value such as time.Time.
+func nests(t reflect.Type) bool {
+	if reflect.PointerTo(t).Implements(scannerType) {
+		return false
+	}
+	for i := range t.NumField() {
+		if t.Field(i).IsExported() {
+			return true
+		}
+	}
+	return false
+}
+
+// describe drops scany's account of its own calls from an error.
+func describe(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, after, ok := strings.Cut(err.Error(), "scany: "); ok {
+		return &scanError{text: after, err: err}
+	}
+	return err
+}
+
+type scanError struct {
+	text string
+	err  error
+}
+
+func (e *scanError) Error() string { return e.text }
+func (e *scanError) Unwrap() error { return e.err }
+
+// adapter shows pgx's rows as scany's.
+type adapter struct{ pgx.Rows }
+
+func (a adapter) Close() error        { a.Rows.Close(); return a.Err() }
+func (a adapter) NextResultSet() bool { return false }
+
+func (a adapter) Columns() ([]string, error) {
+	fields := a.FieldDescriptions()
+	columns := make([]string, len(fields))
+	for i := range fields {
+		columns[i] = fields[i].Name
+	}
+	return columns, nil
+}
+
+// capture notes the targets of a scan instead of scanning.
+type capture struct {
+	adapter
+	targets []any
+}
+
+func (c *capture) Scan(targets ...any) error {
+	if len(targets) == 0 {
+		return fmt.Errorf("scany: the statement returns no columns")
+	}
+	c.targets = targets
+	return nil
+}

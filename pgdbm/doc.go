@@ -1,0 +1,31 @@
+// Package pgdbm lets the services of a process share one PostgreSQL: one pool,
+// and a [Manager] for each service, bound to its schema for life.
+//
+// A [Pool] is opened once ([Open], or [New] without touching the network; or
+// [Borrow] for a pgx pool that exists already). [Pool.Manager] binds a schema.
+// Application code takes a [DB], which is a Manager or a [Tx].
+//
+// # Templates
+//
+// SQL names tables through templates, so that the same text works in every
+// schema:
+//
+//	template                     bound to schema app           no schema bound
+//	{{schema}}                   "app"                         "public"
+//	{{tables.users}}             "app"."users"                 "users"
+//	{{tables.billing.invoices}}  "<schema of billing>"."invoices", in both
+//
+// For a manager of a module.Set, billing is the name of a module that was
+// declared a dependency; for one made by [Pool.Manager] it is the schema itself.
+// Templates are expanded everywhere in the text, also in strings and function
+// bodies. One that is unknown or not closed is an error; {{{{ is a literal {{.
+//
+// # Errors
+//
+// Every error of the database is an [*Error] with a class to test for:
+//
+//	if errors.Is(err, pgdbm.ErrConflict) { … }
+//
+// Messages say which schema, table and constraint; they never hold the values
+// of arguments.
+package pgdbm

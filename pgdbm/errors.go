@@ -1,0 +1,100 @@
+package pgdbm
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The classes of errors. Test for them with errors.Is.
+var (
+	ErrNotFound      = errors.New("not found")                 // no row where one was required
+	ErrConflict      = errors.New("conflict")                  // 23505 unique, 23P01 exclusion
+	ErrReference     = errors.New("broken reference")          // 23503
+	ErrInvalid       = errors.New("invalid value")             // 23502, 23514, 22xxx
+	ErrRetryable     = errors.New("transaction must retry")    // 40001, 40P01: run the whole transaction again
+	ErrLocked        = errors.New("locked")                    // 55P03
+	ErrStale         = errors.New("stale version")             // the row changed since it was read
+	ErrTimeout       = errors.New("timeout")                   // 57014, a deadline
+	ErrUnavailable   = errors.New("server unavailable")        // no connection, or it was lost: 08xxx, 57P01…, 53300
+	ErrReadOnly      = errors.New("read-only")                 // 25006
+	ErrPermission    = errors.New("permission denied")         // 42501
+	ErrUndefined     = errors.New("undefined object")          // 42P01, 42703, 3F000
+	ErrCommitUnknown = errors.New("outcome of commit unknown") // the connection was lost while COMMIT was in flight
+)
+
+// Error is a classified database error. errors.Is reaches its Class and
+// everything in Err; errors.As reaches the *[pgconn.PgError].
+//
+// Its message never holds argument values.
+type Error struct {
+	Class      error  // one of the sentinels of this package; nil when none fits
+	Schema     string // of the object concerned, else the one bound to the manager
+	Table      string
+	Column     string
+	Constraint string
+	SQL        string // the statement, templates expanded; not part of the message
+	Hint       string // what to do about it
+	Err        error  // what pgx reported
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("pgdbm: ")
+	if e.Class != nil {
+		b.WriteString(e.Class.Error())
+	}
+	if s := e.detail(); s != "" {
+		if e.Class != nil {
+			b.WriteString(": ")
+		}
+		b.WriteString(s)
+	}
+	if e.Hint != "" {
+		b.WriteString("; " + e.Hint)
+	}
+	return b.String()
+}
+
+// detail renders the cause without argument values.
+func (e *Error) detail() string {
+	if e.Err == nil {
+		return ""
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](e.Err)
+	if !ok {
+		return redact(e.Err)
+	}
+	s := redactServer(pg)
+	var where []string
+	if e.Table != "" {
+		table := e.Table
+		if e.Schema != "" {
+			table = e.Schema + "." + table
+		}
+		where = append(where, "table "+table)
+	} else if e.Schema != "" {
+		where = append(where, "schema "+e.Schema)
+	}
+	if e.Column != "" {
+		where = append(where, "column "+e.Column)
+	}
+	if e.Constraint != "" && !strings.Contains(s, e.Constraint) {
+		where = append(where, "constraint "+e.Constraint)
+	}
+	where = append(where, "SQLSTATE "+pg.Code)
+	return s + " (" + strings.Join(where, ", ") + ")"
+}
+
+// Unwrap returns the class and the cause.
+func (e *Error) Unwrap() []error {
+	switch {
+	case e.Class == nil:
+		return []error{e.Err}
+	case e.Err == nil:
+		return []error{e.Class}
+	default:
+		return []error{e.Class, e.Err}
+	}
+}

@@ -1,0 +1,188 @@
+package pgdbm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
+)
+
+// Manager is a [DB] bound to one schema for life: each statement runs on a
+// connection of the pool. It is a value of a few words, safe for concurrent use;
+// there is nothing to close.
+type Manager struct {
+	pool    *Pool
+	binding *Binding
+}
+
+// Schema returns the bound schema, "" when none is bound.
+func (m *Manager) Schema() string { return m.binding.Schema }
+
+// Pool returns the pool that m works on.
+func (m *Manager) Pool() *Pool { return m.pool }
+
+// Expand returns sql with its templates expanded.
+func (m *Manager) Expand(sql string) (string, error) {
+	return m.pool.texts.expand(m.binding, sql)
+}
+
+// Qualify returns the quoted and qualified name of a table of the bound schema.
+func (m *Manager) Qualify(table string) (string, error) {
+	if !sqltmpl.ValidName(table) {
+		return "", fmt.Errorf("pgdbm: table %q: name an unqualified table of the bound schema", table)
+	}
+	return m.binding.qualify(table), nil
+}
+
+// Exec is [DB].Exec.
+func (m *Manager) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	text, err := m.Expand(sql)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	conn, err := m.pool.acquire(ctx)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	defer conn.Release()
+	tag, err := conn.Exec(ctx, text, args...)
+	return tag, classify(err, m.Schema(), text)
+}
+
+// Query is [DB].Query.
+func (m *Manager) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return m.query(ctx, sql, args)
+}
+
+// QueryRow is [DB].QueryRow.
+func (m *Manager) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	r, _ := m.query(ctx, sql, args) // Scan reports the error
+	return row{r}
+}
+
+func (m *Manager) query(ctx context.Context, sql string, args []any) (*rows, error) {
+	text, err := m.Expand(sql)
+	if err != nil {
+		return failedRows(err), err
+	}
+	conn, err := m.pool.acquire(ctx)
+	if err != nil {
+		return failedRows(err), err
+	}
+	r := &rows{schema: m.Schema(), sql: text, conn: conn}
+	if r.Rows, err = conn.Query(ctx, text, args...); err != nil {
+		r.end()
+		return r, classify(err, m.Schema(), text)
+	}
+	return r, nil
+}
+
+// SendBatch is [DB].SendBatch. Outside a transaction the server runs the batch
+// as one: all of it or nothing.
+func (m *Manager) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if err := expandBatch(b, m.Expand); err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	conn, err := m.pool.acquire(ctx)
+	if err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	return &batchResults{BatchResults: conn.SendBatch(ctx, b), schema: m.Schema(), conn: conn}
+}
+
+// CopyFrom is [DB].CopyFrom.
+func (m *Manager) CopyFrom(ctx context.Context, table string, columns []string, src pgx.CopyFromSource) (int64, error) {
+	name, err := m.binding.identifier(table)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := m.pool.acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Release()
+	n, err := conn.CopyFrom(ctx, name, columns, src)
+	return n, classify(err, m.Schema(), "copy "+name.Sanitize())
+}
+
+// Begin returns a transaction that the caller must end by Commit or Rollback
+// (best: a deferred Rollback right away). It takes a connection with its first
+// statement. [Manager.InTx] needs no such care.
+func (m *Manager) Begin(ctx context.Context) (*Tx, error) {
+	return m.BeginWith(ctx, TxOptions{})
+}
+
+// BeginWith is Begin with options; TxOptions.Attempts does not apply.
+func (m *Manager) BeginWith(ctx context.Context, opts TxOptions) (*Tx, error) {
+	if err := errors.Join(opts.validate(), classify(ctx.Err(), m.Schema(), "begin")); err != nil {
+		return nil, err
+	}
+	conn := &txConn{pool: m.pool, opts: opts.pgx(), head: m.pool.localTimeouts()}
+	if opts.SearchPath {
+		if m.Schema() == "" {
+			return nil, errors.New("pgdbm: TxOptions.SearchPath needs a manager that is bound to a schema")
+		}
+		conn.head = append(conn.head, "set local search_path to "+sqltmpl.Quote(m.Schema())+", public")
+		conn.alone = true
+	}
+	return &Tx{conn: conn, binding: m.binding, level: &txLevel{}}, nil
+}
+
+// In is [DB].In.
+func (m *Manager) In(tx *Tx) DB { return view(m.pool, m.binding, tx) }
+
+// Adopt returns m's schema in a transaction that the caller has begun on pgx
+// itself and ends itself: Commit and Rollback of the result are refused.
+func (m *Manager) Adopt(tx pgx.Tx) *Tx {
+	return &Tx{conn: &txConn{pool: m.pool, tx: tx, lent: true}, binding: m.binding, level: &txLevel{}}
+}
+
+// Acquire takes a connection out of the pool; the caller must Release it. It is
+// for what the other methods cannot do. Leave the session as it was: SET
+// without LOCAL, session locks and temporary tables would reach whoever gets
+// the connection next, and behind a transaction pooler somebody else at once.
+func (m *Manager) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	return m.pool.acquire(ctx)
+}
+
+// EnsureSchema creates the bound schema if it is missing. Migrating does that by
+// itself.
+func (m *Manager) EnsureSchema(ctx context.Context) error {
+	if m.Schema() == "" {
+		return errors.New("pgdbm: EnsureSchema: no schema is bound")
+	}
+	var exists bool
+	err := m.QueryRow(ctx, "select exists (select from pg_namespace where nspname = $1)", m.Schema()).Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
+	_, err = m.Exec(ctx, "create schema if not exists {{schema}}")
+	if sqlState(err) == "23505" { // somebody else created it in the same moment
+		return nil
+	}
+	return err
+}
+
+// TableExists reports whether the bound schema has a table (or view, or
+// partitioned or foreign table) of that name.
+func (m *Manager) TableExists(ctx context.Context, table string) (bool, error) {
+	schema := m.Schema()
+	if schema == "" {
+		schema = "public"
+	}
+	var exists bool
+	err := m.QueryRow(ctx, `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p', 'v', 'm', 'f'))`, schema, table).Scan(&exists)
+	return exists, err
+}
+
+// Stat returns a snapshot of the pool's statistics.
+func (m *Manager) Stat() *pgxpool.Stat { return m.pool.Stat() }
+
+// Health is [Pool.Health].
+func (m *Manager) Health(ctx context.Context) error { return m.pool.Health(ctx) }
