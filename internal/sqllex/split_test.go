@@ -19,7 +19,7 @@ var splits = []struct {
 	{"comments around are left out, inside are kept", "/* a */ select /* ; */ 1 -- ;\n; -- b", []string{"select /* ; */ 1"}},
 	{"strings", `select ';', E'\';', 'a;''', ';'';'; select 2`, []string{`select ';', E'\';', 'a;''', ';'';'`, "select 2"}},
 	{"backslash at the end of a standard string", `select 'a\'; select 'b'`, []string{`select 'a\'`, `select 'b'`}},
-	{"unicode string", `select U&'\0061;\'';'; select 1`, []string{`select U&'\0061;\'';'`, "select 1"}},
+	{"unicode string", `select U&'\0061;\\'';'; select U&'a\\'; select 1`, []string{`select U&'\0061;\\'';'`, `select U&'a\\'`, "select 1"}},
 	{"continued escape string", "select E'a'\n'\\';'; select 2", []string{"select E'a'\n'\\';'", "select 2"}},
 	{"continued over a comment", "select 'a' -- ';\n ';'; select 2", []string{"select 'a' -- ';\n ';'", "select 2"}},
 	{"not continued over a block comment", "select 'a' as \"x;\" /*\n';*/; select ';'", []string{"select 'a' as \"x;\"", "select ';'"}},
@@ -81,8 +81,8 @@ var splits = []struct {
 	{"begin as a name", "select 1 as begin, 2 atomic; select 3", []string{"select 1 as begin, 2 atomic", "select 3"}},
 	{
 		"old function with begin in its body",
-		"create function f5() returns int language plpgsql as 'begin atomic return 1; end'; select 1",
-		[]string{"create function f5() returns int language plpgsql as 'begin atomic return 1; end'", "select 1"},
+		"create or replace function f5() returns int language plpgsql as 'begin return 1; end'; select 1",
+		[]string{"create or replace function f5() returns int language plpgsql as 'begin return 1; end'", "select 1"},
 	},
 	{
 		"prepared statement with parameters",

@@ -1,0 +1,209 @@
+package migrations
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// createdTable recognises CREATE TABLE.
+func createdTable(t tokens) (name string, qualified, ok bool) {
+	if !t.has(0, "create") {
+		return "", false, false
+	}
+	i := 1
+	for slices.ContainsFunc([]string{"unlogged", "temp", "temporary", "global", "local"}, func(w string) bool { return t.has(i, w) }) {
+		i++
+	}
+	if !t.has(i, "table") {
+		return "", false, false
+	}
+	i++
+	if t.has(i, "if", "not", "exists") {
+		i += 3
+	}
+	name, qualified, _ = t.name(i)
+	return name, qualified, name != ""
+}
+
+func isTemporary(t tokens) bool {
+	return t.has(1, "temp") || t.has(1, "temporary") || t.has(2, "temp") || t.has(2, "temporary")
+}
+
+// definitions are the kinds of objects that live in a schema.
+var definitions = []string{"table", "view", "sequence", "type", "domain", "function", "procedure", "aggregate", "materialized"}
+
+func checkUnqualified(l *linter, st statement) {
+	t := st.sample
+	verb := t.verb(1)
+	if verb != "create" && verb != "alter" && verb != "drop" || isTemporary(t) {
+		return
+	}
+	i := 1
+	for t.has(i, "or", "replace") {
+		i += 2
+	}
+	if t.has(i, "unlogged") || t.has(i, "recursive") {
+		i++
+	}
+	if i >= len(t.list) || !slices.Contains(definitions, t.list[i].Name()) {
+		return
+	}
+	if t.has(i, "materialized") {
+		i++
+	}
+	i++
+	if t.has(i, "if", "exists") {
+		i += 2
+	} else if t.has(i, "if", "not", "exists") {
+		i += 3
+	}
+	if t.has(i, "only") {
+		i++
+	}
+	if name, qualified, _ := t.name(i); name != "" && !qualified {
+		l.reportToken(ruleUnqual, st, t.list[i], fmt.Sprintf("%q has no schema", name),
+			fmt.Sprintf("write {{tables.%s}} or {{schema}}.%s", name, name))
+	}
+}
+
+func checkBlockingIndex(l *linter, st statement) {
+	t := st.sample
+	if !t.has(0, "create", "index") && !t.has(0, "create", "unique", "index") {
+		return
+	}
+	for i, tok := range t.list {
+		if tok.Is("concurrently") {
+			return
+		}
+		if !tok.Is("on") {
+			continue
+		}
+		i++
+		if t.has(i, "only") {
+			i++
+		}
+		if table, _, _ := t.name(i); table != "" && !l.created[table] {
+			l.reportToken(ruleIndex, st, t.list[0], "CREATE INDEX blocks writes to a table that exists while it builds",
+				"write CREATE INDEX CONCURRENTLY in a file of its own that begins with: -- pgdbm:no-transaction")
+		}
+		return
+	}
+}
+
+// checkAlterTable covers the rules about ALTER TABLE.
+func checkAlterTable(l *linter, st statement) {
+	t := st.sample
+	if !t.has(0, "alter", "table") {
+		return
+	}
+	i := 2
+	if t.has(i, "if", "exists") {
+		i += 2
+	}
+	if t.has(i, "only") {
+		i++
+	}
+	table, _, i := t.name(i)
+	if t.has(i, "*") {
+		i++
+	}
+	if l.created[table] {
+		return // nobody uses it yet
+	}
+	depth := 0
+	for start := true; i < len(t.list); i++ {
+		switch {
+		case t.has(i, "("):
+			depth++
+		case t.has(i, ")"):
+			depth--
+		}
+		if start {
+			checkAlterAction(l, st, i)
+		}
+		start = depth == 0 && t.has(i, ",")
+	}
+}
+
+func checkAlterAction(l *linter, st statement, i int) {
+	t := st.sample
+	at := t.list[i]
+	switch {
+	case t.has(i, "rename"):
+		l.reportToken(ruleRename, st, at, "renaming breaks the version of the program that is still running",
+			"add the new name first (a column, or a view), and drop the old one with a later release")
+	case t.has(i, "drop", "constraint"):
+	case t.has(i, "drop"):
+		l.reportToken(ruleDrop, st, at, "dropping a column breaks the version of the program that is still running",
+			"stop using it in one release, and drop it in a later one")
+	case t.has(i, "add", "constraint"), t.has(i, "add", "check"), t.has(i, "add", "foreign"):
+		rest := action(t, i)
+		if !strings.Contains(rest, " not valid") && !strings.Contains(rest, " using index ") {
+			l.reportToken(ruleConstraint, st, at, "adding a constraint reads the whole table under a lock",
+				"add it NOT VALID, and VALIDATE CONSTRAINT in a later file (UNIQUE: build the index CONCURRENTLY, then ADD CONSTRAINT … USING INDEX)")
+		}
+	case t.has(i, "alter"):
+		rest := action(t, i)
+		switch {
+		case strings.HasSuffix(rest, " set not null "):
+			l.reportToken(ruleNotNull, st, at, "SET NOT NULL reads the whole table under a lock",
+				"add CHECK (column IS NOT NULL) NOT VALID, validate it in a later file, then SET NOT NULL uses it")
+		case strings.Contains(rest, " type "):
+			l.reportToken(ruleColumnType, st, at, "changing a column's type may rewrite the table under a lock",
+				"add a new column, copy in batches, and switch over; a longer varchar, or varchar to text, is fine: ignore the rule there")
+		}
+	}
+}
+
+// action returns the words of the ALTER TABLE action at i, up to its comma,
+// each with a blank on both sides; names in quotes are left out.
+func action(t tokens, i int) string {
+	var b strings.Builder
+	depth := 0
+	for ; i < len(t.list); i++ {
+		switch {
+		case t.has(i, "("):
+			depth++
+		case t.has(i, ")"):
+			depth--
+		case depth == 0 && t.has(i, ","):
+			return b.String() + " "
+		case depth == 0:
+			if t.list[i].Text[0] != '"' {
+				b.WriteString(" " + t.list[i].Name())
+			}
+		}
+	}
+	return b.String() + " "
+}
+
+func checkDropTable(l *linter, st statement) {
+	t := st.sample
+	if !t.has(0, "drop", "table") {
+		return
+	}
+	i := 2
+	if t.has(i, "if", "exists") {
+		i += 2
+	}
+	if table, _, _ := t.name(i); !l.created[table] {
+		l.reportToken(ruleDrop, st, t.list[0], "dropping a table breaks the version of the program that is still running",
+			"stop using it in one release, and drop it in a later one")
+	}
+}
+
+func checkSerial(l *linter, st statement) {
+	if _, _, ok := createdTable(st.sample); !ok && !st.sample.has(0, "alter", "table") {
+		return
+	}
+	for i, tok := range st.sample.list {
+		for _, kind := range []string{"serial", "bigserial", "smallserial"} {
+			// The type stands behind a column's name.
+			if tok.Is(kind) && i > 0 && st.sample.list[i-1].Name() != "" && !st.sample.has(i-1, "add") && !st.sample.has(i-1, "column") {
+				l.reportToken(ruleSerial, st, tok, kind+" leaves its sequence and rights behind",
+					"write bigint GENERATED ALWAYS AS IDENTITY")
+			}
+		}
+	}
+}
