@@ -64,7 +64,11 @@ func (e *Error) detail() string {
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](e.Err)
 	if !ok {
-		return redact(e.Err)
+		s := redact(e.Err)
+		if e.Class != nil { // pgconn says "timeout: …" itself
+			s = strings.TrimPrefix(s, e.Class.Error()+": ")
+		}
+		return s
 	}
 	s := redactServer(pg)
 	var where []string
@@ -98,3 +102,19 @@ func (e *Error) Unwrap() []error {
 		return []error{e.Class, e.Err}
 	}
 }
+
+// within says what was going on when err happened, with the package's prefix once.
+func within(what string, err error) error {
+	return &contextError{what: what, err: err}
+}
+
+type contextError struct {
+	what string
+	err  error
+}
+
+func (e *contextError) Error() string {
+	return "pgdbm: " + e.what + ": " + strings.TrimPrefix(e.err.Error(), "pgdbm: ")
+}
+
+func (e *contextError) Unwrap() error { return e.err }

@@ -119,13 +119,13 @@ func (p *Pool) Connect(ctx context.Context) error {
 			return nil
 		}
 		if attempt >= retry.Attempts || !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
-			return fmt.Errorf("pgdbm: connect (attempt %d of %d): %w", attempt, retry.Attempts, err)
+			return within(fmt.Sprintf("connect (attempt %d of %d)", attempt, retry.Attempts), err)
 		}
 		pause := fullJitter(retry.Delay, retry.MaxDelay, attempt)
 		p.log.LogAttrs(ctx, slog.LevelWarn, "server unavailable, retrying",
 			slog.Int("attempt", attempt), slog.Duration("pause", pause), slog.String("error", err.Error()))
 		if sleep(ctx, pause) != nil {
-			return fmt.Errorf("pgdbm: connect (attempt %d of %d): %w", attempt, retry.Attempts, err)
+			return within(fmt.Sprintf("connect (attempt %d of %d)", attempt, retry.Attempts), err)
 		}
 	}
 }

@@ -33,13 +33,16 @@ func (p *Pool) isPooled() bool {
 // that refuses our settings, one that shows another backend's process, or the
 // server itself.
 func (p *Pool) probe(ctx context.Context) error {
-	conn, err := p.acquire(ctx)
+	if err := ctx.Err(); err != nil {
+		return classify(err, "", "")
+	}
+	conn, err := p.pgx.Acquire(ctx)
 	if p.owned && p.pooled.Load() == nil && refusesSettings(err) {
 		p.pooled.Store(new(true))
-		conn, err = p.acquire(ctx)
+		conn, err = p.pgx.Acquire(ctx)
 	}
 	if err != nil {
-		return err
+		return classify(err, "", "")
 	}
 	defer conn.Release()
 	if p.pooled.Load() != nil {

@@ -181,19 +181,20 @@ func (tx *Tx) query(ctx context.Context, sql string, args []any) (*rows, error) 
 
 // SendBatch is [DB].SendBatch in the transaction.
 func (tx *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if err := expandBatch(b, tx.expand); err != nil {
+	if err := tx.level.unusable; err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	if err := expandBatch(b, tx.Expand); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
 	begin, err := tx.conn.start(ctx)
 	if err != nil {
 		return pgx.FailedBatchResults(b, classify(err, tx.binding.Schema, ""))
 	}
-	results := &batchResults{schema: tx.binding.Schema, tx: tx.conn}
 	if !begin {
-		results.BatchResults = tx.conn.tx.SendBatch(ctx, b)
-		return results
+		return &batchResults{BatchResults: tx.conn.tx.SendBatch(ctx, b), schema: tx.binding.Schema}
 	}
-	results.BatchResults = tx.conn.send(ctx, b)
+	results := &batchResults{BatchResults: tx.conn.send(ctx, b), schema: tx.binding.Schema, tx: tx.conn}
 	results.head = func() error { return tx.conn.skipHead(results.BatchResults) }
 	return results
 }

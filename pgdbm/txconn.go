@@ -36,7 +36,7 @@ type txConn struct {
 func (c *txConn) start(ctx context.Context) (begin bool, err error) {
 	switch {
 	case c.failed != nil:
-		return false, fmt.Errorf("the transaction did not begin: %w", c.failed)
+		return false, c.aborted()
 	case c.tx != nil:
 		return false, nil
 	case c.conn != nil:
@@ -102,6 +102,11 @@ func (c *txConn) began(err error) {
 	if err != nil && c.conn.Conn().PgConn().TxStatus() == 'I' {
 		c.failed = err
 	}
+}
+
+// aborted is what a transaction answers after it could not begin.
+func (c *txConn) aborted() error {
+	return within("the transaction was aborted by its first statement", c.failed)
 }
 
 func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*rows, error) {
@@ -172,8 +177,7 @@ func (c *txConn) end(fn func(pgx.Tx) error) error {
 
 func (c *txConn) commit(ctx context.Context) error {
 	if c.failed != nil {
-		err := fmt.Errorf("pgdbm: %w: %w", pgx.ErrTxCommitRollback, c.failed)
-		return errors.Join(err, c.rollback(ctx))
+		return errors.Join(fmt.Errorf("%w: %w", c.aborted(), pgx.ErrTxCommitRollback), c.rollback(ctx))
 	}
 	if err := ctx.Err(); err != nil {
 		return errors.Join(classify(err, "", ""), c.rollback(ctx))

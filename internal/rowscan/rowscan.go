@@ -60,8 +60,12 @@ func (s *Scanner[T]) Scan() (T, error) {
 }
 
 func (s *Scanner[T]) prepare() error {
-	if !fixedAddresses(reflect.TypeFor[T](), nil) {
+	if !fixedAddresses(reflect.TypeFor[T]()) {
 		s.byRow = api().NewRowScanner(adapter{s.rows})
+		return nil
+	}
+	if opaque(reflect.TypeFor[T]()) {
+		s.targets = []any{s.scratch} // a value of one column that scany would take for a record
 		return nil
 	}
 	capture := &capture{adapter: adapter{s.rows}}
@@ -72,14 +76,24 @@ func (s *Scanner[T]) prepare() error {
 	return nil
 }
 
+// Into reads the current row into dst, except for its last len(more) columns,
+// which go into more. Fields without a column stay as they are.
+func Into[T any](rows pgx.Rows, dst *T, more ...any) error {
+	capture := &capture{adapter: adapter{rows}, except: len(more)}
+	if err := api().NewRowScanner(capture).Scan(dst); err != nil {
+		return describe(err)
+	}
+	return rows.Scan(append(capture.targets, more...)...)
+}
+
 // fixedAddresses reports whether scany scans into the value itself: not into a
 // map, nor into structs behind pointers, which it allocates anew for each row.
-func fixedAddresses(t reflect.Type, above []reflect.Type) bool {
+func fixedAddresses(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Map:
 		return false
 	case reflect.Struct:
-		if reflect.PointerTo(t).Implements(scannerType) {
+		if opaque(t) {
 			return true
 		}
 		for i := range t.NumField() {
@@ -87,9 +101,9 @@ func fixedAddresses(t reflect.Type, above []reflect.Type) bool {
 			switch {
 			case !field.IsExported() && !field.Anonymous, field.Tag.Get("db") == "-":
 			case field.Type.Kind() == reflect.Pointer && field.Type.Elem().Kind() == reflect.Struct &&
-				(field.Anonymous || nests(field.Type.Elem())):
+				(field.Anonymous || !opaque(field.Type.Elem())):
 				return false
-			case field.Type.Kind() == reflect.Struct && !fixedAddresses(field.Type, append(above, t)):
+			case field.Type.Kind() == reflect.Struct && !fixedAddresses(field.Type):
 				return false
 			}
 		}
@@ -99,18 +113,21 @@ func fixedAddresses(t reflect.Type, above []reflect.Type) bool {
 
 var scannerType = reflect.TypeFor[sql.Scanner]()
 
-// nests reports whether scany may map columns to fields inside t, as opposed to
-// scanning a column into a value such as time.Time.
-func nests(t reflect.Type) bool {
-	if reflect.PointerTo(t).Implements(scannerType) {
+// opaque reports whether t is a struct that is one value to pgx, such as
+// time.Time or netip.Addr, and not a record of columns.
+func opaque(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
 		return false
 	}
+	if reflect.PointerTo(t).Implements(scannerType) {
+		return true
+	}
 	for i := range t.NumField() {
-		if t.Field(i).IsExported() {
-			return true
+		if f := t.Field(i); f.IsExported() || f.Anonymous {
+			return false
 		}
 	}
-	return false
+	return t.NumField() > 0
 }
 
 // describe drops scany's account of its own calls from an error.
@@ -150,7 +167,13 @@ func (a adapter) Columns() ([]string, error) {
 // capture notes the targets of a scan instead of scanning.
 type capture struct {
 	adapter
+	except  int // number of columns at the end that are none of scany's
 	targets []any
+}
+
+func (c *capture) Columns() ([]string, error) {
+	columns, err := c.adapter.Columns()
+	return columns[:len(columns)-c.except], err
 }
 
 func (c *capture) Scan(targets ...any) error {
