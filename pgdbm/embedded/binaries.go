@@ -1,0 +1,238 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrNoBinaries means that no PostgreSQL was found and none could be
+// downloaded. The error that wraps it lists what was tried and what helps.
+var ErrNoBinaries = errors.New("embedded: no PostgreSQL found")
+
+// binaries are the programs of one PostgreSQL.
+type binaries struct {
+	Dir     string // of postgres and initdb
+	Version string // "15.18"
+	Major   int
+}
+
+// searchPaths are the directories in which distributions install PostgreSQL.
+var searchPaths = []string{
+	"/usr/lib/postgresql/*/bin",                       // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                                // PGDG on Red Hat
+	"/usr/libexec/postgresql*",                        // Alpine
+	"/usr/lib/postgresql*/bin",                        // openSUSE, Gentoo
+	"/usr/local/pgsql/bin",                            // built from source
+	"/opt/homebrew/opt/postgresql@*/bin",              // Homebrew
+	"/usr/local/opt/postgresql@*/bin",                 // Homebrew on Intel
+	"/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin", // Homebrew on Linux
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+}
+
+// finder looks for binaries. Its fields are what it depends on, so that tests
+// can hide this machine's.
+type finder struct {
+	getenv  func(string) string
+	search  []string // globs
+	cache   string   // where downloads are kept
+	account account  // who will run them
+	fetch   func(ctx context.Context, cache string, major int) (tried []string, err error)
+}
+
+func newFinder(a account) finder {
+	return finder{getenv: os.Getenv, search: searchPaths, cache: cacheDir(a), account: a, fetch: download}
+}
+
+// find returns the newest binaries of the wanted major version (0 for any),
+// downloading them if there are none.
+func (f finder) find(ctx context.Context, major int) (binaries, error) {
+	if named := f.getenv("PGDBM_PG_BIN"); named != "" {
+		return f.named(ctx, named, major)
+	}
+	found, tried := f.installed(ctx, major)
+	if len(found) > 0 {
+		return found[0], nil
+	}
+	if f.getenv("PGDBM_DOWNLOAD") == "off" {
+		return binaries{}, noBinaries(major, append(tried, "download: forbidden by PGDBM_DOWNLOAD=off"))
+	}
+	how, err := f.fetch(ctx, f.cache, major)
+	tried = append(tried, how...)
+	if err != nil {
+		return binaries{}, noBinaries(major, append(tried, "download: "+err.Error()))
+	}
+	found, _ = f.installed(ctx, major)
+	if len(found) == 0 {
+		return binaries{}, noBinaries(major, append(tried, "download: what came does not run on this machine"))
+	}
+	return found[0], nil
+}
+
+// named takes the directory that PGDBM_PG_BIN names, or its bin directory.
+// A wrong name is an error, never a reason to look elsewhere.
+func (f finder) named(ctx context.Context, dir string, major int) (binaries, error) {
+	b, err := f.look(ctx, dir)
+	if err != nil {
+		if inner, err2 := f.look(ctx, filepath.Join(dir, "bin")); err2 == nil {
+			b, err = inner, nil
+		}
+	}
+	if err == nil && major != 0 && b.Major != major {
+		err = fmt.Errorf("is PostgreSQL %s, wanted is %d", b.Version, major)
+	}
+	if err != nil {
+		return b, fmt.Errorf("embedded: PGDBM_PG_BIN=%s: %w", dir, err)
+	}
+	return b, nil
+}
+
+// installed returns all usable binaries, newest first, and what was looked at.
+func (f finder) installed(ctx context.Context, major int) (found []binaries, tried []string) {
+	seen := map[string]bool{}
+	consider := func(where, dir string) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		if seen[dir] {
+			return
+		}
+		seen[dir] = true
+		b, err := f.look(ctx, dir)
+		switch {
+		case err != nil:
+			tried = append(tried, fmt.Sprintf("%s: %s: %v", where, dir, err))
+		case major != 0 && b.Major != major:
+			tried = append(tried, fmt.Sprintf("%s: %s is PostgreSQL %s", where, dir, b.Version))
+		default:
+			found = append(found, b)
+		}
+	}
+	if bin := f.program("postgres"); bin == "" {
+		tried = append(tried, "PATH: no postgres")
+	} else {
+		if real, err := filepath.EvalSymlinks(bin); err == nil {
+			bin = real
+		}
+		consider("PATH", filepath.Dir(bin))
+	}
+	if config := f.program("pg_config"); config == "" {
+		tried = append(tried, "pg_config: not in PATH")
+	} else if out, err := exec.CommandContext(ctx, config, "--bindir").Output(); err != nil { //nolint:gosec // found in PATH
+		tried = append(tried, fmt.Sprintf("pg_config --bindir: %v", err))
+	} else {
+		consider("pg_config --bindir", strings.TrimSpace(string(out)))
+	}
+	for _, glob := range append(slices.Clone(f.search), filepath.Join(f.cache, "*", "bin")) {
+		dirs, err := filepath.Glob(glob)
+		if err != nil || len(dirs) == 0 {
+			tried = append(tried, glob+": nothing there")
+		}
+		for _, dir := range dirs {
+			if glob == searchPaths[0] || strings.HasPrefix(glob, f.cache) || hasServer(dir) {
+				consider(glob, dir)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b binaries) int { return compareVersions(b.Version, a.Version) })
+	return found, tried
+}
+
+// program returns the path of a program in PATH, "" if it is not there.
+func (f finder) program(name string) string {
+	for _, dir := range filepath.SplitList(f.getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if fi, err := os.Stat(path); err == nil && filepath.IsAbs(path) && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	return ""
+}
+
+func hasServer(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "postgres"))
+	return err == nil
+}
+
+var versionLine = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
+
+// look asks the server program of a directory for its version.
+func (f finder) look(ctx context.Context, dir string) (binaries, error) {
+	for _, name := range []string{"postgres", "initdb"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return binaries{}, fmt.Errorf("has no %s", name)
+		}
+	}
+	if err := f.account.entry(dir); err != nil {
+		return binaries{}, err
+	}
+	cmd := account{attr: asSelf()}.command(ctx, "", filepath.Join(dir, "postgres"), "--version")
+	out, err := cmd.Output()
+	if err != nil {
+		return binaries{}, fmt.Errorf("postgres --version: %w%s", err, stderrOf(err))
+	}
+	m := versionLine.FindStringSubmatch(string(out))
+	if m == nil {
+		return binaries{}, fmt.Errorf("postgres --version says %q", strings.TrimSpace(string(out)))
+	}
+	b := binaries{Dir: dir, Version: m[1]}
+	if b.Major, err = strconv.Atoi(m[2]); err != nil {
+		return b, err
+	}
+	if b.Major < minVersion {
+		return b, fmt.Errorf("is PostgreSQL %s: %d or newer is needed", b.Version, minVersion)
+	}
+	return b, nil
+}
+
+func stderrOf(err error) string {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && len(exit.Stderr) > 0 {
+		return ": " + strings.TrimSpace(string(exit.Stderr))
+	}
+	return ""
+}
+
+// compareVersions orders "9.6", "15.18", "18beta1" and "18.3.0" by their numbers.
+func compareVersions(a, b string) int {
+	return slices.Compare(numbersOf(a), numbersOf(b))
+}
+
+func numbersOf(version string) []int {
+	var ns []int
+	for _, field := range strings.FieldsFunc(version, func(r rune) bool { return r < '0' || r > '9' }) {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			break
+		}
+		ns = append(ns, n)
+	}
+	if strings.ContainsAny(version, "abcdefghijklmnopqrstuvwxyz") && len(ns) > 1 {
+		ns[1] -= 1000 // 18beta1 is older than 18.0
+	}
+	return ns
+}
+
+// noBinaries explains what was tried, and what to do: one command a line.
+func noBinaries(major int, tried []string) error {
+	want := "PostgreSQL " + strconv.Itoa(minVersion) + " or newer"
+	deb, rest := "postgresql", ""
+	if major != 0 {
+		want = "PostgreSQL " + strconv.Itoa(major)
+		deb, rest = "postgresql-"+strconv.Itoa(major), strconv.Itoa(major)
+	}
+	brew := "postgresql"
+	if rest != "" {
+		brew = "postgresql@" + rest
+	}
+	return fmt.Errorf("%w: wanted is %s\ntried:\n  %s\nany of these helps:\n"+
+		"  apt-get install %s\n  dnf install postgresql%s-server\n  apk add postgresql%s\n  brew install %s\n"+
+		"  export PGDBM_PG_BIN=/path/to/postgresql/bin",
+		ErrNoBinaries, want, strings.Join(tried, "\n  "), deb, rest, rest, brew)
+}

@@ -1,0 +1,250 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// instance is one data directory and the files around it:
+//
+//	<dir>/       ours, may only be passed through
+//	  log        ours
+//	  data/      the server's, closed to others
+//	  s/         the server's, closed to others: the socket
+type instance struct {
+	Dir  string
+	Data string // <dir>/data, or a named one
+	Bin  binaries
+	Port int // part of the socket's name, and the TCP port if there is one
+
+	account account
+}
+
+func (i *instance) socketDir() string { return filepath.Join(i.Dir, "s") }
+func (i *instance) logFile() string   { return filepath.Join(i.Dir, "log") }
+
+// create makes the directories and runs initdb.
+func (i *instance) create(ctx context.Context) error {
+	if err := os.Mkdir(i.Dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // only to pass through
+		return fmt.Errorf("embedded: %w", err)
+	}
+	if err := os.Chmod(i.Dir, 0o711); err != nil { //nolint:gosec // whatever the umask is
+		return fmt.Errorf("embedded: %w", err)
+	}
+	if err := i.makeDir(i.socketDir()); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(i.Data, "PG_VERSION")); err == nil {
+		return nil // a data directory that was kept
+	}
+	if err := i.makeDir(i.Data); err != nil {
+		return err
+	}
+	if err := i.account.entry(i.Data); err != nil {
+		return fmt.Errorf("embedded: data directory: %w", err)
+	}
+	return i.initdb(ctx)
+}
+
+// makeDir makes a directory of the server's account that nobody else may enter.
+func (i *instance) makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("embedded: %w", err)
+	}
+	if err == nil {
+		err = i.account.own(dir)
+	} else if entries, rerr := os.ReadDir(dir); rerr != nil || len(entries) > 0 {
+		return fmt.Errorf("embedded: %s is neither empty nor a data directory", dir)
+	} else {
+		err = errors.Join(i.account.own(dir), os.Chmod(dir, 0o700)) //nolint:gosec // a directory
+	}
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
+	}
+	return nil
+}
+
+// initdb fills the data directory. The encoding is always UTF8 and sorting that
+// of code points; LANG=C alone would give SQL_ASCII.
+func (i *instance) initdb(ctx context.Context) error {
+	args := []string{
+		"-D", i.Data, "-U", "postgres", "-E", "UTF8", "--no-instructions",
+		"--auth-local=trust", "--auth-host=scram-sha-256",
+	}
+	if strings.HasPrefix(i.Data, i.Dir) {
+		args = append(args, "--no-sync")
+	}
+	if i.Bin.Major >= 18 {
+		args = append(args, "--no-data-checksums")
+	}
+	locales := [][]string{{"--locale=C.UTF-8"}, {"--locale=C"}}
+	if i.Bin.Major >= 17 {
+		locales = slices.Insert(locales, 0, []string{"--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"})
+	}
+	var failure error
+	for _, locale := range locales {
+		out, err := i.account.command(ctx, i.Dir, filepath.Join(i.Bin.Dir, "initdb"), slices.Concat(args, locale)...).CombinedOutput()
+		if err == nil {
+			return nil
+		}
+		failure = fmt.Errorf("embedded: initdb (%s): %w\n%s", i.Bin.Dir, err, bytes.TrimSpace(out))
+		if ctx.Err() != nil || !bytes.Contains(out, []byte("locale")) {
+			break
+		}
+	}
+	return failure
+}
+
+// process is a server that this process started.
+type process struct {
+	exited  chan struct{} // closed when it has ended
+	err     error         // why, once exited is closed
+	signals func(os.Signal) error
+}
+
+// launch starts the server and waits until it answers. The server gets nothing
+// of ours: no terminal, no output of a test binary, no environment.
+func (i *instance) launch(ctx context.Context, settings map[string]string) (*process, error) {
+	args := []string{"-D", i.Data, "-k", i.socketDir(), "-p", strconv.Itoa(i.Port)}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, "-c", name+"="+settings[name])
+	}
+	log, err := os.OpenFile(i.logFile(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // the directory is ours
+	if err != nil {
+		return nil, fmt.Errorf("embedded: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // the server has its own descriptor
+	cmd := i.account.command(context.WithoutCancel(ctx), i.Dir, filepath.Join(i.Bin.Dir, "postgres"), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("embedded: start %s/postgres: %w", i.Bin.Dir, err)
+	}
+	p := &process{exited: make(chan struct{}), signals: cmd.Process.Signal}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
+	if err := i.ready(ctx, p); err != nil {
+		p.kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+// ready waits until the server accepts connections.
+func (i *instance) ready(ctx context.Context, p *process) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := pgx.Connect(ctx, i.socketURL("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("embedded: postgres ended at once: %w\n%s", p.err, i.logTail())
+		case <-ctx.Done():
+			return fmt.Errorf("embedded: postgres does not answer: %w (%w)\n%s", err, ctx.Err(), i.logTail())
+		case <-tick.C:
+		}
+	}
+}
+
+// stop ends the server: in order, then at once, then by force.
+func (p *process) stop(ctx context.Context) error {
+	select {
+	case <-p.exited:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := p.signals(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("embedded: stop: %w", err)
+	}
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		p.kill()
+	}
+	return nil
+}
+
+// kill ends the server without a checkpoint and waits for its end.
+func (p *process) kill() {
+	_ = p.signals(syscall.SIGQUIT) // it may have ended already
+	timeout := time.NewTimer(5 * time.Second)
+	defer timeout.Stop()
+	select {
+	case <-p.exited:
+		return
+	case <-timeout.C:
+	}
+	_ = p.signals(syscall.SIGKILL)
+	<-p.exited
+}
+
+// logTail returns the end of the server's log.
+func (i *instance) logTail() string {
+	f, err := os.Open(i.logFile())
+	if err != nil {
+		return ""
+	}
+	defer f.Close() //nolint:errcheck // read only
+	const most = 4 << 10
+	if fi, err := f.Stat(); err == nil && fi.Size() > most {
+		_, _ = f.Seek(-most, io.SeekEnd)
+	}
+	tail, _ := io.ReadAll(f)
+	return string(bytes.TrimSpace(tail))
+}
+
+// alive reports whether a server runs on the data directory, as far as can be
+// told without asking it. Process ids are reused, so where the system tells a
+// process's working directory it must be ours.
+func (i *instance) alive() bool {
+	content, err := os.ReadFile(filepath.Join(i.Data, "postmaster.pid"))
+	if err != nil {
+		return false
+	}
+	first, _, _ := strings.Cut(string(content), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil || pid <= 1 || !running(pid) {
+		return false
+	}
+	ours, known := worksIn(pid, i.Data)
+	return ours || !known
+}
+
+// gone waits until no server runs on the data directory, and reports whether
+// that came true within the time.
+func (i *instance) gone(ctx context.Context, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for i.alive() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
