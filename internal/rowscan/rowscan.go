@@ -173,7 +173,7 @@ type capture struct {
 
 func (c *capture) Columns() ([]string, error) {
 	columns, err := c.adapter.Columns()
-	return columns[:len(columns)-c.except], err
+	return columns[:max(0, len(columns)-c.except)], err
 }
 
 func (c *capture) Scan(targets ...any) error {
