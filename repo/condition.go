@@ -1,0 +1,285 @@
+package repo
+
+import (
+	"database/sql"
+	"fmt"
+	"reflect"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Condition is a condition on rows of T's table: an immutable value, safe for
+// concurrent use. Its zero value is refused: see [And] for one that every row
+// meets.
+type Condition[T any] struct {
+	n *node
+}
+
+// node is a node of a tree of conditions.
+type node struct {
+	kind  nodeKind
+	f     *field
+	op    string // between the column and the first argument
+	args  []any
+	kids  []*node
+	frag  *fragment
+	cause error
+}
+
+type nodeKind uint8
+
+const (
+	compare nodeKind = iota // column op $1 [and $2]
+	postfix                 // column op
+	all                     // kids joined by and
+	some                    // kids joined by or
+	negate                  // not kid
+	source                  // a fragment
+	beyond                  // (columns of kids) op (args)
+	invalid                 // cause
+)
+
+func (n *node) write(w *statement) {
+	if n == nil {
+		w.fail(fmt.Errorf("a zero Condition; write repo.And[T]() for one that every row meets"))
+		return
+	}
+	switch n.kind {
+	case compare:
+		w.text(n.f.quoted)
+		w.text(n.op)
+		w.arg(n.args[0])
+		switch {
+		case len(n.args) == 2:
+			w.text(" and ")
+			w.arg(n.args[1])
+		case n.op == opAny || n.op == opAll:
+			w.text(")")
+		}
+	case postfix:
+		w.text(n.f.quoted)
+		w.text(n.op)
+	case all:
+		join(w, n.kids, " and ", "true")
+	case some:
+		join(w, n.kids, " or ", "false")
+	case negate:
+		w.text("not (")
+		n.kids[0].write(w)
+		w.text(")")
+	case source:
+		n.frag.write(w, n.args)
+	case beyond:
+		for i, kid := range n.kids {
+			w.text(separator(i, "(", ", "))
+			w.text(kid.f.quoted)
+		}
+		w.text(")" + n.op)
+		for i, arg := range n.args {
+			w.text(separator(i, "(", ", "))
+			w.arg(arg)
+		}
+		w.text(")")
+	case invalid:
+		w.fail(n.cause)
+	}
+}
+
+// join writes nodes in parentheses, so that it does not matter what they are.
+func join(w *statement, kids []*node, operator, none string) {
+	switch len(kids) {
+	case 0:
+		w.text(none)
+		return
+	case 1:
+		kids[0].write(w)
+		return
+	}
+	for i, kid := range kids {
+		if i > 0 {
+			w.text(operator)
+		}
+		if kid != nil && (kid.kind == postfix || kid.kind == compare && len(kid.args) == 1) {
+			kid.write(w)
+			continue
+		}
+		w.text("(")
+		kid.write(w)
+		w.text(")")
+	}
+}
+
+const (
+	opAny = " = any("
+	opAll = " <> all("
+)
+
+// Eq is column = v; IS NULL when v is nil, or a value that stands for NULL such
+// as an invalid sql.NullString.
+func (c Column[T, V]) Eq(v V) Condition[T] { return c.equal(" = ", " is null", v) }
+
+// Ne is column <> v, which is not true of NULL; IS NOT NULL when v is nil.
+func (c Column[T, V]) Ne(v V) Condition[T] { return c.equal(" <> ", " is not null", v) }
+
+// Lt is column < v.
+func (c Column[T, V]) Lt(v V) Condition[T] { return c.compare("Lt", " < ", v) }
+
+// Le is column <= v.
+func (c Column[T, V]) Le(v V) Condition[T] { return c.compare("Le", " <= ", v) }
+
+// Gt is column > v.
+func (c Column[T, V]) Gt(v V) Condition[T] { return c.compare("Gt", " > ", v) }
+
+// Ge is column >= v.
+func (c Column[T, V]) Ge(v V) Condition[T] { return c.compare("Ge", " >= ", v) }
+
+// Between is column between from and to, both included.
+func (c Column[T, V]) Between(from, to V) Condition[T] {
+	return c.compare("Between", " between ", from, to)
+}
+
+// IsNull is column IS NULL.
+func (c Column[T, V]) IsNull() Condition[T] { return c.postfix(" is null") }
+
+// IsNotNull is column IS NOT NULL.
+func (c Column[T, V]) IsNotNull() Condition[T] { return c.postfix(" is not null") }
+
+// In is true of rows whose column has one of the values; of none without values.
+// A nil among them stands for NULL. However many there are, they are one
+// argument: column = any($1).
+func (c Column[T, V]) In(values ...V) Condition[T] {
+	array, null, err := c.array(values)
+	if err != nil {
+		return fail[T](err)
+	}
+	in := Condition[T]{&node{kind: compare, f: c.f, op: opAny, args: []any{array}}}
+	if null {
+		return Or(in, c.IsNull())
+	}
+	return in
+}
+
+// NotIn is true of rows whose column has none of the values; of all rows without
+// values. NULL is excluded if there is a nil among the values, and as in SQL if
+// there is any value.
+func (c Column[T, V]) NotIn(values ...V) Condition[T] {
+	array, null, err := c.array(values)
+	if err != nil {
+		return fail[T](err)
+	}
+	notIn := Condition[T]{&node{kind: compare, f: c.f, op: opAll, args: []any{array}}}
+	if null {
+		return And(notIn, c.IsNotNull())
+	}
+	return notIn
+}
+
+// array returns values as one argument without those that stand for NULL, and
+// whether there were any.
+func (c Column[T, V]) array(values []V) (array any, null bool, err error) {
+	if c.f == nil {
+		return nil, false, errZeroColumn
+	}
+	typ := c.f.typ
+	if reflect.TypeFor[V]() == typ && !c.f.opts.has(optJSON) && !c.f.nullable {
+		return plain(append([]V{}, values...)), false, nil // a copy: the caller may go on using his
+	}
+	if c.f.opts.has(optJSON) {
+		typ = reflect.TypeFor[string]()
+	}
+	out := reflect.MakeSlice(reflect.SliceOf(typ), 0, len(values))
+	for _, v := range values {
+		arg, err := c.value(v)
+		if err != nil {
+			return nil, false, err
+		}
+		if isNull(arg) {
+			null = true
+			continue
+		}
+		out = reflect.Append(out, reflect.ValueOf(arg))
+	}
+	return plain(out.Interface()), null, nil
+}
+
+func (c Column[T, V]) equal(op, null string, v V) Condition[T] {
+	arg, err := c.value(v)
+	if err != nil {
+		return fail[T](err)
+	}
+	if isNull(arg) {
+		return c.postfix(null)
+	}
+	return Condition[T]{&node{kind: compare, f: c.f, op: op, args: []any{arg}}}
+}
+
+func (c Column[T, V]) compare(name, op string, values ...V) Condition[T] {
+	n := &node{kind: compare, f: c.f, op: op, args: make([]any, len(values))}
+	for i, v := range values {
+		arg, err := c.value(v)
+		if err == nil && isNull(arg) {
+			err = fmt.Errorf("%s.%s(nil) is never true in SQL; use IsNull or IsNotNull", c.f.name, name)
+		}
+		if err != nil {
+			return fail[T](err)
+		}
+		n.args[i] = arg
+	}
+	return Condition[T]{n}
+}
+
+func (c Column[T, V]) postfix(op string) Condition[T] {
+	if c.f == nil {
+		return fail[T](errZeroColumn)
+	}
+	return Condition[T]{&node{kind: postfix, f: c.f, op: op}}
+}
+
+func fail[T any](err error) Condition[T] { return Condition[T]{&node{kind: invalid, cause: err}} }
+
+// And is true when all conditions are; without any, of every row.
+func And[T any](conditions ...Condition[T]) Condition[T] {
+	return Condition[T]{&node{kind: all, kids: nodes(conditions)}}
+}
+
+// Or is true when one of the conditions is; without any, of no row.
+func Or[T any](conditions ...Condition[T]) Condition[T] {
+	return Condition[T]{&node{kind: some, kids: nodes(conditions)}}
+}
+
+// Not is true when the condition is false. (In SQL a comparison with NULL is
+// neither true nor false.)
+func Not[T any](condition Condition[T]) Condition[T] {
+	return Condition[T]{&node{kind: negate, kids: []*node{condition.n}}}
+}
+
+func nodes[T any](conditions []Condition[T]) []*node {
+	out := make([]*node, len(conditions))
+	for i, c := range conditions {
+		out[i] = c.n
+	}
+	return out
+}
+
+// Text are the types that [Like] compares.
+type Text interface {
+	~string | ~*string | sql.NullString | pgtype.Text
+}
+
+// Like is column LIKE pattern: % stands for any text, _ for one character, and a
+// backslash before either for itself.
+func Like[T any, V Text](c Column[T, V], pattern string) Condition[T] {
+	return like(c, " like ", pattern)
+}
+
+// ILike is Like in any case.
+func ILike[T any, V Text](c Column[T, V], pattern string) Condition[T] {
+	return like(c, " ilike ", pattern)
+}
+
+func like[T, V any](c Column[T, V], op, pattern string) Condition[T] {
+	if c.f == nil {
+		return fail[T](errZeroColumn)
+	}
+	return Condition[T]{&node{kind: compare, f: c.f, op: op, args: []any{pattern}}}
+}

@@ -1,0 +1,53 @@
+package repo
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// ErrCursor is the class of errors about a page cursor that was changed or that
+// belongs to another order.
+var ErrCursor = errors.New("bad cursor")
+
+// failure is an error of a repository: the text says which, err is the class.
+type failure struct {
+	text string
+	err  error
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.err }
+
+// misuse is an error of the program: it has no class.
+func (t *table) misuse(format string, args ...any) error {
+	return fmt.Errorf("repo: %s: %s", t.name, fmt.Sprintf(format, args...))
+}
+
+// wrap names the repository in an error of the database, or of the program.
+func (t *table) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*failure](err); ok {
+		return err
+	}
+	return &failure{"repo: " + t.name + ": " + strings.TrimPrefix(err.Error(), "pgdbm: "), err}
+}
+
+// absent is an error of a class about a row.
+func (t *table) absent(db pgdbm.DB, class error, hint string) error {
+	e := &pgdbm.Error{Class: class, Schema: db.Schema(), Table: t.name, Hint: hint}
+	if class == pgdbm.ErrNotFound {
+		e.Err = pgx.ErrNoRows
+	}
+	text := "repo: " + t.name + ": " + class.Error()
+	if hint != "" {
+		text += "; " + hint
+	}
+	return &failure{text, e}
+}

@@ -1,0 +1,184 @@
+package repo
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"net"
+	"reflect"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// field is a field of a struct that a column maps to.
+type field struct {
+	name     string // of the column
+	quoted   string
+	path     string // in Go: Address.City
+	index    []int
+	typ      reflect.Type
+	opts     option
+	pointers bool // index leads through pointers to structs
+	nullable bool // the type can hold NULL
+}
+
+func newField(name, path string, index []int, typ reflect.Type, opts option) *field {
+	return &field{
+		name: name, path: path, index: index, typ: typ, opts: opts, nullable: holdsNull(typ),
+		quoted: `"` + strings.ReplaceAll(name, `"`, `""`) + `"`,
+	}
+}
+
+// value returns the field of a row, invalid when a nested struct on the way to
+// it is a nil pointer.
+func (f *field) value(row reflect.Value) reflect.Value {
+	if len(f.index) == 1 {
+		return row.Field(f.index[0])
+	}
+	if !f.pointers {
+		return row.FieldByIndex(f.index)
+	}
+	v, err := row.FieldByIndexErr(f.index)
+	if err != nil {
+		return reflect.Value{}
+	}
+	return v
+}
+
+// arg returns the field of a row as an argument of a statement.
+func (f *field) arg(row reflect.Value) (any, error) {
+	v := f.value(row)
+	if !v.IsValid() {
+		return nil, nil
+	}
+	if !f.opts.has(optJSON) && !convertible(f.typ) {
+		return v.Interface(), nil
+	}
+	return f.encode(v.Interface())
+}
+
+// encode returns a value of the field's type as an argument of a statement.
+func (f *field) encode(v any) (any, error) {
+	if !f.opts.has(optJSON) {
+		return plain(v), nil
+	}
+	if isNull(v) {
+		return nil, nil
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("column %s: %w", f.name, err)
+	}
+	return string(text), nil // text works whatever the server and pgx know of the type
+}
+
+// holdsNull reports whether values of t can stand for NULL.
+func holdsNull(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
+		return true
+	case reflect.Struct: // sql.NullString does, a decimal does not
+		return isNull(reflect.Zero(t).Interface())
+	}
+	return false
+}
+
+// isNull reports whether pgx sends v as NULL.
+func isNull(v any) bool {
+	if v == nil {
+		return true
+	}
+	rv := reflect.ValueOf(v)
+	switch rv.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
+		return rv.IsNil()
+	case reflect.Struct: // sql.NullString, pgtype.Text, …
+		if valuer, ok := v.(driver.Valuer); ok {
+			value, err := valuer.Value()
+			return err == nil && value == nil
+		}
+	}
+	return false
+}
+
+var (
+	valuerType  = reflect.TypeFor[driver.Valuer]()
+	scannerType = reflect.TypeFor[sql.Scanner]()
+	textValuer  = reflect.TypeFor[pgtype.TextValuer]()
+
+	// A pointer to a type that pgx reads as one value implements one of these.
+	valueTypes = []reflect.Type{
+		scannerType, valuerType,
+		reflect.TypeFor[pgtype.CompositeIndexScanner](),
+		reflect.TypeFor[pgtype.RangeScanner](),
+		reflect.TypeFor[pgtype.ArraySetter](),
+		reflect.TypeFor[pgtype.TextScanner](),
+		reflect.TypeFor[pgtype.BytesScanner](),
+	}
+	ipNetType = reflect.TypeFor[net.IPNet]()
+)
+
+// oneColumn reports whether a struct type is the value of one column.
+func oneColumn(t reflect.Type) bool {
+	if t == ipNetType {
+		return true
+	}
+	for _, value := range valueTypes {
+		if t.Implements(value) || reflect.PointerTo(t).Implements(value) {
+			return true
+		}
+	}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() || f.Anonymous {
+			return false
+		}
+	}
+	return true
+}
+
+// convertible reports whether plain may change values of t.
+func convertible(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && isEnum(t.Elem())
+}
+
+// isEnum reports whether t is a string type of the program's own, which pgx knows
+// nothing about.
+func isEnum(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.String && t.PkgPath() != "" &&
+		!t.Implements(valuerType) && !t.Implements(textValuer)
+}
+
+// plain turns a slice of an own string type into one of strings: pgx sends those
+// as an array of whatever type the server expects, an enum for instance.
+func plain(v any) any {
+	if v == nil {
+		return nil
+	}
+	t := reflect.TypeOf(v)
+	if !convertible(t) {
+		return v
+	}
+	rv := reflect.ValueOf(v)
+	if rv.IsNil() {
+		return nil
+	}
+	if t.Elem().Kind() == reflect.Pointer {
+		out := make([]*string, rv.Len())
+		for i := range out {
+			if e := rv.Index(i); !e.IsNil() {
+				out[i] = new(e.Elem().String())
+			}
+		}
+		return out
+	}
+	out := make([]string, rv.Len())
+	for i := range out {
+		out[i] = rv.Index(i).String()
+	}
+	return out
+}

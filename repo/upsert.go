@@ -1,0 +1,129 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// Target is a column of the unique index by which [Repository.Upsert] finds the
+// row that is there already: a [Column], or [Column.Where] for a partial index.
+type Target[T any] interface {
+	target(*T) (*field, *node)
+}
+
+func (c Column[T, V]) target(*T) (*field, *node) { return c.f, nil }
+
+type partialTarget[T any] struct {
+	f     *field
+	where *node
+}
+
+func (p partialTarget[T]) target(*T) (*field, *node) { return p.f, p.where }
+
+// Where names the partial unique index that has the column and this predicate:
+//
+//	users.Upsert(ctx, &u, tenant, email.Where(repo.SQL[User]("state = 'active'")))
+//
+// The condition must take no arguments: PostgreSQL has to find the index before
+// it knows them. The predicate of a field tagged softdelete need not be given.
+func (c Column[T, V]) Where(predicate Condition[T]) Target[T] {
+	return partialTarget[T]{c.f, predicate.n}
+}
+
+// Upsert stores a row, or updates the one with the same values in the columns of
+// a unique index, the key without any. It reports whether it was inserted and
+// reads the row back: afterwards *row is what the database holds. On error *row is
+// unchanged.
+//
+// An update leaves the key, the columns of the index and those tagged auto or
+// softdelete as they are; version counts up, touch becomes now(). It does not
+// look at row's version. A soft-deleted row in the way is [pgdbm.ErrConflict].
+func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (inserted bool, err error) {
+	if row == nil {
+		return false, r.t.misuse("Upsert: the row is nil")
+	}
+	w := newStatement(verbUpsert)
+	if err := r.t.writeInsert(w, reflect.ValueOf(row).Elem()); err != nil {
+		return false, r.t.wrap(err)
+	}
+	r.writeConflict(w, on)
+	text, err := w.build(r.t)
+	if err != nil {
+		return false, err
+	}
+	found, err := r.readInto(ctx, row, text, w.args, &inserted)
+	switch {
+	case err != nil || found:
+		return inserted, err
+	case r.t.meta.soft != nil:
+		return false, r.t.absent(r.db, pgdbm.ErrConflict, "a soft-deleted row is in the way; restore it by WithDeleted() and Update, or Purge it")
+	default:
+		return false, r.t.misuse("Upsert: the database stored no row; a trigger or rule discards it")
+	}
+}
+
+// writeConflict writes what happens to a row that is there already.
+func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {
+	m := r.t.meta
+	columns, predicates := slices.Clone(m.keys), []*node(nil)
+	if len(on) > 0 {
+		columns = columns[:0]
+	}
+	for _, target := range on {
+		f, where := target.target(nil)
+		if f == nil {
+			w.fail(errZeroColumn)
+			return
+		}
+		columns = append(columns, f)
+		if where != nil {
+			predicates = append(predicates, where)
+		}
+	}
+	for i, f := range columns {
+		w.text(separator(i, " on conflict (", ", "))
+		w.text(f.quoted)
+	}
+	w.text(")")
+	if m.soft != nil { // the index may be partial; a full one is found as well
+		predicates = append(predicates, &node{kind: postfix, f: m.soft, op: " is null"})
+	}
+	if len(predicates) > 0 {
+		before := len(w.args)
+		w.text(" where ")
+		join(w, predicates, " and ", "")
+		if len(w.args) != before {
+			w.fail(errors.New("the predicate of a unique index takes no arguments; write its values into the SQL: column.Where(repo.SQL[T](\"state = 'active'\"))"))
+			return
+		}
+	}
+	sets := 0
+	for _, f := range m.settable {
+		if !slices.Contains(columns, f) {
+			w.text(separator(sets, " do update set ", ", "))
+			w.text(f.quoted + " = excluded." + f.quoted)
+			sets++
+		}
+	}
+	if v := m.version; v != nil {
+		w.text(separator(sets, " do update set ", ", "))
+		w.text(fmt.Sprintf("%s = t.%s + 1", v.quoted, v.quoted))
+		sets++
+	}
+	for _, f := range m.touched {
+		w.text(separator(sets, " do update set ", ", "))
+		w.text(f.quoted + " = now()")
+		sets++
+	}
+	if sets == 0 { // nothing to change, but the row is to be returned
+		w.text(fmt.Sprintf(" do update set %s = excluded.%s", columns[0].quoted, columns[0].quoted))
+	}
+	if m.soft != nil {
+		w.text(" where t." + m.soft.quoted + " is null")
+	}
+}

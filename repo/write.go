@@ -1,0 +1,323 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// Insert stores a new row and reads it back: afterwards *row is what the database
+// holds, defaults included. Fields tagged auto are sent when they are not zero;
+// version starts at 1; touch is now(). On error *row is unchanged.
+//
+// A row that is there already is [pgdbm.ErrConflict].
+func (r *Repository[T]) Insert(ctx context.Context, row *T) error {
+	if row == nil {
+		return r.t.misuse("Insert: the row is nil")
+	}
+	w := newStatement(verbInsert)
+	if err := r.t.writeInsert(w, reflect.ValueOf(row).Elem()); err != nil {
+		return r.t.wrap(err)
+	}
+	text, err := w.build(r.t)
+	if err != nil {
+		return err
+	}
+	found, err := r.readInto(ctx, row, text, w.args)
+	if err == nil && !found {
+		err = r.t.misuse("Insert: the database stored no row; a trigger or rule discards it")
+	}
+	return err
+}
+
+// writeInsert writes the columns and values of one row.
+func (t *table) writeInsert(w *statement, row reflect.Value) error {
+	sent := 0
+	for _, f := range t.meta.fields {
+		if f.opts.has(optAuto) && isZero(f.value(row)) {
+			continue
+		}
+		w.text(separator(sent, " (", ", "))
+		w.text(f.quoted)
+		sent++
+	}
+	if sent == 0 {
+		w.text(" default values")
+		return nil
+	}
+	w.text(") values (")
+	sent = 0
+	for _, f := range t.meta.fields {
+		if f.opts.has(optAuto) && isZero(f.value(row)) {
+			continue
+		}
+		w.text(separator(sent, "", ", "))
+		sent++
+		if f.opts.has(optTouch) {
+			w.text("now()")
+			continue
+		}
+		arg, err := f.initial(row)
+		if err != nil {
+			return err
+		}
+		w.arg(arg)
+	}
+	w.text(")")
+	return nil
+}
+
+// initial returns the field of a new row as an argument.
+func (f *field) initial(row reflect.Value) (any, error) {
+	if f.opts.has(optVersion) && isZero(f.value(row)) {
+		return reflect.ValueOf(1).Convert(f.typ).Interface(), nil
+	}
+	return f.arg(row)
+}
+
+func isZero(v reflect.Value) bool { return !v.IsValid() || v.IsZero() }
+
+func separator(i int, first, others string) string {
+	if i == 0 {
+		return first
+	}
+	return others
+}
+
+// Update stores all columns of the row with row's key, except those tagged auto
+// or softdelete, and reads it back: afterwards *row is what the database holds.
+// touch becomes now(). On error *row is unchanged.
+//
+// With a field tagged version the row is stored only if nobody has updated it
+// since it was read: otherwise [pgdbm.ErrStale]. A row that is gone, or
+// soft-deleted, is [pgdbm.ErrNotFound]. For some columns only, see [Query.Update].
+func (r *Repository[T]) Update(ctx context.Context, row *T) error {
+	if row == nil {
+		return r.t.misuse("Update: the row is nil")
+	}
+	m, text := r.t.meta, r.t.byKey()
+	if text.update == "" {
+		return r.t.misuse("Update: %s has no columns but its key and those the database fills in", m.typ)
+	}
+	args := make([]any, 0, len(m.settable)+len(m.keys)+1)
+	v := reflect.ValueOf(row).Elem()
+	for _, f := range text.updateArgs {
+		arg, err := f.arg(v)
+		if err != nil {
+			return r.t.wrap(err)
+		}
+		args = append(args, arg)
+	}
+	found, err := r.readInto(ctx, row, text.update, args)
+	if err != nil || found {
+		return err
+	}
+	if m.version == nil {
+		return r.t.absent(r.db, pgdbm.ErrNotFound, "")
+	}
+	var exists bool
+	if err := r.db.QueryRow(ctx, text.exists, args[len(m.settable):len(m.settable)+len(m.keys)]...).Scan(&exists); err != nil {
+		return r.t.wrap(err)
+	}
+	if exists {
+		return r.t.absent(r.db, pgdbm.ErrStale, "read the row again and repeat the change")
+	}
+	return r.t.absent(r.db, pgdbm.ErrNotFound, "")
+}
+
+// Delete deletes the row with a key. With a field tagged softdelete the row stays
+// and the field becomes now(): from then on only [Query.WithDeleted] reaches it.
+//
+// It returns [pgdbm.ErrNotFound] when there is no such row.
+func (r *Repository[T]) Delete(ctx context.Context, key ...any) error {
+	return r.remove(ctx, r.t.byKey().delete, key)
+}
+
+// Purge removes the row with a key, whether or not there is a field tagged
+// softdelete. A soft-deleted row is not found: ByKey(…).WithDeleted().Purge(ctx)
+// removes it too.
+func (r *Repository[T]) Purge(ctx context.Context, key ...any) error {
+	return r.remove(ctx, r.t.byKey().purge, key)
+}
+
+func (r *Repository[T]) remove(ctx context.Context, text string, key []any) error {
+	args, err := r.t.key(key)
+	if err != nil {
+		return err
+	}
+	tag, err := r.db.Exec(ctx, text, args...)
+	if err != nil {
+		return r.t.wrap(err)
+	}
+	if tag.RowsAffected() == 0 {
+		return r.t.absent(r.db, pgdbm.ErrNotFound, "")
+	}
+	return nil
+}
+
+// Update changes columns of every row of the query and returns their number,
+// which may be 0:
+//
+//	n, err := users.ByKey(int64(7)).Update(ctx, nick.Set(new("al")), repo.Add(age, 1))
+//
+// A field tagged version counts up, touch becomes now() unless it is assigned. To
+// update a row only as it was read, add a condition on its version.
+//
+// A query without a condition is refused.
+func (q Query[T]) Update(ctx context.Context, assignments ...Assignment[T]) (int64, error) {
+	if err := q.checkWrite("Update"); err != nil {
+		return 0, err
+	}
+	t := q.repo.t
+	if len(assignments) == 0 {
+		return 0, t.misuse("Update without an assignment; write Update(ctx, column.Set(value))")
+	}
+	w := newStatement(verbUpdate)
+	assigned := make([]*field, 0, 8)
+	for i, a := range assignments {
+		w.text(separator(i, "", ", "))
+		a.write(w)
+		if w.err != nil {
+			return 0, t.wrap(w.err)
+		}
+		for _, f := range assigned {
+			if f == a.f {
+				return 0, t.misuse("Update: column %s is assigned twice", f.name)
+			}
+		}
+		if a.f == t.meta.version {
+			return 0, t.misuse("Update: column %s is counted by the repository; leave it out", a.f.name)
+		}
+		assigned = append(assigned, a.f)
+	}
+	t.writeTouched(w, assigned)
+	return q.write(ctx, w)
+}
+
+// writeTouched writes the assignments that go with every update.
+func (t *table) writeTouched(w *statement, assigned []*field) {
+	if v := t.meta.version; v != nil {
+		w.text(", " + v.quoted + " = " + v.quoted + " + 1")
+	}
+next:
+	for _, f := range t.meta.touched {
+		for _, a := range assigned {
+			if a == f {
+				continue next
+			}
+		}
+		w.text(", " + f.quoted + " = now()")
+	}
+}
+
+// Delete deletes every row of the query and returns their number. With a field
+// tagged softdelete the rows stay and the field becomes now().
+//
+// A query without a condition is refused.
+func (q Query[T]) Delete(ctx context.Context) (int64, error) {
+	if err := q.checkWrite("Delete"); err != nil {
+		return 0, err
+	}
+	soft := q.repo.t.meta.soft
+	if soft == nil {
+		return q.write(ctx, newStatement(verbDelete))
+	}
+	q.deleted = false // what is deleted already stays deleted when it was
+	w := newStatement(verbUpdate)
+	w.text(soft.quoted + " = now()")
+	q.repo.t.writeTouched(w, nil)
+	return q.write(ctx, w)
+}
+
+// Purge removes every row of the query, whether or not there is a field tagged
+// softdelete, and returns their number. Soft-deleted rows are among them after
+// [Query.WithDeleted].
+//
+// A query without a condition is refused.
+func (q Query[T]) Purge(ctx context.Context) (int64, error) {
+	if err := q.checkWrite("Purge"); err != nil {
+		return 0, err
+	}
+	return q.write(ctx, newStatement(verbDelete))
+}
+
+// write completes a statement by the conditions and runs it.
+func (q Query[T]) write(ctx context.Context, w *statement) (int64, error) {
+	q.writeWhere(w)
+	text, err := w.build(q.repo.t)
+	if err != nil {
+		return 0, err
+	}
+	tag, err := q.repo.db.Exec(ctx, text, w.args...)
+	if err != nil {
+		return 0, q.repo.t.wrap(err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// keyTexts are the statements about the row with a key.
+type keyTexts struct {
+	get, exists, update, delete, purge string
+
+	updateArgs []*field // the arguments of update
+}
+
+func (t *table) byKey() *keyTexts {
+	t.once.Do(func() {
+		m := t.meta
+		where := t.whereKey(0)
+		live := ""
+		if m.soft != nil {
+			live = " and " + m.soft.quoted + " is null"
+		}
+		t.keyed.get = "select " + m.columns + " from " + t.ref + where + live
+		t.keyed.exists = "select exists (select from " + t.ref + where + live + ")"
+		t.keyed.purge = "delete from " + t.ref + where + live
+		t.keyed.delete = t.keyed.purge
+		if m.soft != nil {
+			w := newStatement(verbUpdate)
+			w.text(m.soft.quoted + " = now()")
+			t.writeTouched(w, nil)
+			t.keyed.delete = t.text(w.shape) + where + live
+		}
+		t.keyed.update = t.updateText(live)
+		t.keyed.updateArgs = append(append([]*field{}, m.settable...), m.keys...)
+		if m.version != nil {
+			t.keyed.updateArgs = append(t.keyed.updateArgs, m.version)
+		}
+	})
+	return &t.keyed
+}
+
+// whereKey returns the condition on the key whose first placeholder is before+1.
+func (t *table) whereKey(before int) string {
+	s := ""
+	for i, f := range t.meta.keys {
+		s += separator(i, " where ", " and ") + f.quoted + fmt.Sprintf(" = $%d", before+i+1)
+	}
+	return s
+}
+
+func (t *table) updateText(live string) string {
+	m := t.meta
+	set := ""
+	for i, f := range m.settable {
+		set += separator(i, "", ", ") + f.quoted + fmt.Sprintf(" = $%d", i+1)
+	}
+	w := &statement{}
+	t.writeTouched(w, nil)
+	if set == "" && len(w.shape) > 0 {
+		w.shape = w.shape[len(", "):]
+	}
+	set += string(w.shape)
+	if set == "" {
+		return ""
+	}
+	s := "update " + t.ref + " set " + set + t.whereKey(len(m.settable))
+	if m.version != nil {
+		s += " and " + m.version.quoted + fmt.Sprintf(" = $%d", len(m.settable)+len(m.keys)+1)
+	}
+	return s + live + " returning " + m.columns
+}
