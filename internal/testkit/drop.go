@@ -1,0 +1,104 @@
+package testkit
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// dropper drops databases in the background, one at a time, so that no test
+// waits for it. What is left when the process ends the next one sweeps.
+type dropper struct {
+	kit *kit
+
+	mu      sync.Mutex
+	queue   []*slot
+	running bool
+}
+
+func (d *dropper) add(s *slot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, s)
+	if !d.running {
+		d.running = true
+		go d.run()
+	}
+}
+
+func (d *dropper) run() {
+	for {
+		d.mu.Lock()
+		if len(d.queue) == 0 {
+			d.running = false
+			d.mu.Unlock()
+			return
+		}
+		s := d.queue[0]
+		d.queue = d.queue[1:]
+		d.mu.Unlock()
+		s.close()
+		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+		_ = d.kit.drop(ctx, s.name) // the next sweep tries again
+		cancel()
+	}
+}
+
+// drop removes a database, whatever is going on in it. It waits a little for
+// the sessions to leave: DROP DATABASE itself waits in steps of 100 ms.
+func (k *kit) drop(ctx context.Context, name string) error {
+	conn, err := k.admin.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := left(ctx, conn, name, 200*time.Millisecond); err != nil {
+		if err := k.evict(ctx, conn, name); err != nil {
+			return err
+		}
+	}
+	if err := k.release(ctx, conn, name); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)", pgx.QueryExecModeExec)
+	return err
+}
+
+// evict ends all sessions on a database.
+func (k *kit) evict(ctx context.Context, conn *pgxpool.Conn, name string) error {
+	_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+	if err != nil {
+		return err
+	}
+	return left(ctx, conn, name, 5*time.Second)
+}
+
+// release removes what would forbid to drop the database: prepared
+// transactions, which can be rolled back only in it, and replication slots.
+func (k *kit) release(ctx context.Context, conn *pgxpool.Conn, name string) error {
+	if _, err := conn.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1", name); err != nil {
+		return err
+	}
+	rows, err := conn.Query(ctx, "SELECT 'ROLLBACK PREPARED ' || quote_literal(gid) FROM pg_prepared_xacts WHERE database = $1", name)
+	if err != nil {
+		return err
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(statements) == 0 {
+		return err
+	}
+	inside, err := pgx.Connect(ctx, k.server.connString(name))
+	if err != nil {
+		return err
+	}
+	defer inside.Close(ctx) //nolint:errcheck // nothing is lost with it
+	for _, statement := range statements {
+		if _, err := inside.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}

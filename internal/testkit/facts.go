@@ -1,0 +1,97 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// facts are what recycling has to know about a template's contents. Every clone
+// has them, with the same oids, so they are read from the first.
+type facts struct {
+	mu     sync.Mutex
+	known  bool
+	unfit  error           // why its databases cannot be recycled
+	seeded map[uint32]bool // tables with rows of the template
+	reset  string          // statement that puts all sequences back
+}
+
+// learn reads the facts, once.
+func (t *template) learn(ctx context.Context, conn *pgx.Conn) error {
+	t.facts.mu.Lock()
+	defer t.facts.mu.Unlock()
+	if t.facts.known {
+		return nil
+	}
+	if err := t.facts.read(ctx, conn); err != nil {
+		return fmt.Errorf("facts: %w", err)
+	}
+	t.facts.known = true
+	return nil
+}
+
+// unfit returns why no database of the template can be recycled, nil if they can.
+func (t *template) unfit() error {
+	t.facts.mu.Lock()
+	defer t.facts.mu.Unlock()
+	return t.facts.unfit
+}
+
+func (f *facts) read(ctx context.Context, conn *pgx.Conn) error {
+	var always bool
+	const triggers = `SELECT EXISTS (SELECT FROM pg_trigger WHERE tgenabled IN ('A', 'R'))
+		OR EXISTS (SELECT FROM pg_rewrite WHERE ev_enabled IN ('A', 'R'))`
+	if err := conn.QueryRow(ctx, triggers, pgx.QueryExecModeSimpleProtocol).Scan(&always); err != nil {
+		return err
+	}
+	if always {
+		f.unfit = errors.New("a trigger or rule is ENABLE ALWAYS or REPLICA: it would fire when rows are removed")
+	}
+	rows, err := conn.Query(ctx, "SELECT oid FROM pg_class WHERE relkind = 'r' AND oid >= 16384 AND pg_relation_size(oid) > 0", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	if err != nil {
+		return err
+	}
+	f.seeded = make(map[uint32]bool, len(tables))
+	for _, oid := range tables {
+		f.seeded[oid] = true
+	}
+	return f.readSequences(ctx, conn)
+}
+
+// readSequences prepares the statement that resets all sequences. All of them,
+// whatever they say: pg_sequence_last_value does not tell a sequence that was
+// set with is_called false from one that was never used.
+func (f *facts) readSequences(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, "SELECT seqrelid, seqrelid::regclass::text AS name FROM pg_sequence", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	var oid uint32
+	var name string
+	var each []string
+	_, err = pgx.ForEachRow(rows, []any{&oid, &name}, func() error {
+		each = append(each, fmt.Sprintf("SELECT format('(%d::oid,%%s::bigint,%%L::bool)', last_value, is_called) FROM %s", oid, name))
+		return nil
+	})
+	if err != nil || len(each) == 0 {
+		return err
+	}
+	rows, err = conn.Query(ctx, strings.Join(each, " UNION ALL "), pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	f.reset = "SELECT setval(o::regclass, v, c) FROM (VALUES " + strings.Join(values, ",") + ") AS s (o, v, c);"
+	return nil
+}

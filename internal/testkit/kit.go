@@ -1,0 +1,149 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Advisory lock spaces, in the database that others are made from.
+const (
+	lockLease    = 7214 // (lockLease, lease): databases pgdbm_t_<lease>_* are in use
+	lockTemplate = 7215 // (lockTemplate, hash): the template is being built
+	lockInUse    = 7216 // (lockInUse, hash), shared: the template is in use by a process
+)
+
+const (
+	startTimeout = 5 * time.Minute // of the server, which may have to be downloaded, and of a template
+	endTimeout   = time.Minute     // of the end of a test
+)
+
+// kit is one process's hold on one server. It has no end: tests have none.
+type kit struct {
+	env     env
+	server  server
+	admin   *pgxpool.Pool
+	lease   *lease
+	version int  // 150018
+	synced  bool // fsync is on
+	recycle bool // possible on this server, and not switched off
+
+	making  chan struct{} // holds a token per database being created
+	numbers atomic.Int64
+	drops   dropper
+
+	mu        sync.Mutex
+	templates map[string]*template
+}
+
+// process returns this process's kit; what went wrong for the first test goes
+// wrong at once for all others.
+var process = sync.OnceValues(func() (*kit, error) {
+	e, err := processEnv()
+	if err != nil || e.skip {
+		return &kit{env: e}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	return open(ctx, e)
+})
+
+// open connects to the server of the environment.
+func open(ctx context.Context, e env) (*kit, error) {
+	srv, err := findServer(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	k := &kit{env: e, server: srv, making: make(chan struct{}, 2), templates: map[string]*template{}}
+	cfg, err := pgxpool.ParseConfig(srv.connString(srv.admin))
+	if err != nil {
+		return nil, fmt.Errorf("testkit: %w", err)
+	}
+	cfg.MaxConns = 4
+	cfg.ConnConfig.RuntimeParams["application_name"] = "pgdbm testkit"
+	if k.admin, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("testkit: %w", err)
+	}
+	k.drops.kit = k
+	var super, create bool
+	const facts = `SELECT current_setting('server_version_num')::int, rolsuper, rolsuper OR rolcreatedb,
+		current_setting('fsync') = 'on' FROM pg_roles WHERE rolname = current_user`
+	if err := k.admin.QueryRow(ctx, facts).Scan(&k.version, &super, &create, &k.synced); err != nil {
+		return nil, fmt.Errorf("testkit: %w", err)
+	}
+	if !create {
+		return nil, fmt.Errorf("testkit: the user of %s may not create databases: ALTER ROLE … CREATEDB", srv.about)
+	}
+	k.recycle = e.recycle && super && k.version >= 150000
+	if k.lease, err = takeLease(ctx, srv.connString(srv.admin)); err != nil {
+		return nil, err
+	}
+	go k.sweep(context.WithoutCancel(ctx))
+	return k, nil
+}
+
+// newName returns the name of a database of this process that was never used.
+func (k *kit) newName() string {
+	return fmt.Sprintf("pgdbm_t_%d_%d", k.lease.number, k.numbers.Add(1))
+}
+
+// lease is the lock that says that this process's databases are in use. It
+// lasts as long as its session, and so as long as the process.
+type lease struct {
+	connString string
+	number     int32
+
+	mu   sync.Mutex
+	conn *pgx.Conn
+}
+
+func takeLease(ctx context.Context, connString string) (*lease, error) {
+	l := &lease{connString: connString}
+	for range 10 {
+		l.number = 1 + rand.Int32N(1<<31-2)
+		err := l.hold(ctx)
+		if err == nil || !errors.Is(err, errTaken) {
+			return l, err
+		}
+	}
+	return nil, errTaken
+}
+
+var errTaken = errors.New("testkit: no free lease")
+
+// hold takes the lock, again if its session has ended since. The session
+// also holds, shared, the locks of the templates in use.
+func (l *lease) hold(ctx context.Context, templates ...int32) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil || l.conn.IsClosed() {
+		conn, err := pgx.Connect(ctx, l.connString)
+		if err != nil {
+			return fmt.Errorf("testkit: lease: %w", err)
+		}
+		var ok bool
+		const take = "SELECT set_config('idle_session_timeout', '0', false) IS NOT NULL AND pg_try_advisory_lock($1::int4, $2::int4)"
+		err = conn.QueryRow(ctx, take, pgx.QueryExecModeExec, lockLease, l.number).Scan(&ok)
+		if err == nil && !ok {
+			err = errTaken
+		}
+		if err != nil {
+			_ = conn.Close(ctx)
+			return fmt.Errorf("testkit: lease: %w", err)
+		}
+		l.conn = conn
+	}
+	for _, hash := range templates {
+		if _, err := l.conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1::int4, $2::int4)", pgx.QueryExecModeExec, lockInUse, hash); err != nil {
+			return fmt.Errorf("testkit: lease: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Verified recycling: a database serves another test if the server's statistics
+// prove that since it was as new nothing but rows of ordinary tables has
+// changed, and then those rows are deleted. Whatever cannot be proved, and every
+// error, means that the database is dropped.
+//
+// What the proof rests on: every change of a schema, a function, a grant, a type
+// and so on inserts, updates or deletes rows of a system catalog, and the
+// server counts those even when they are rolled back; counters that were reset
+// show a new reset time; a session flushes its counters when it ends or when
+// it is told to, and sessions that are not ours are not accepted.
+//
+// What it cannot see are objects of the whole cluster (roles, tablespaces), and
+// a superuser who turned track_counts off in a session of his own.
+
+// baseline identifies the state of a database that is as new.
+type baseline struct {
+	xmin  string     // of its row in pg_database
+	reset *time.Time // of its statistics
+}
+
+// forget ends all that a session may carry over to the next test.
+const forget = "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; SELECT pg_advisory_unlock_all(); CLOSE ALL; " +
+	"DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_stat_force_next_flush()"
+
+const largeTable = 16 << 20 // bytes; a new clone is cheaper than emptying more
+
+// note makes the present state the one to return to.
+func (s *slot) note(ctx context.Context, conn *pgx.Conn) error {
+	for _, sql := range []string{"SELECT pg_stat_force_next_flush()", "SELECT pg_stat_reset()"} {
+		if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return fmt.Errorf("baseline: %w", err)
+		}
+	}
+	const query = "SELECT xmin::text, pg_stat_get_db_stat_reset_time(oid) FROM pg_database WHERE datname = current_database()"
+	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&s.state.xmin, &s.state.reset); err != nil {
+		return fmt.Errorf("baseline: %w", err)
+	}
+	return nil
+}
+
+// reopen gives a database whose address or pool was in a test's hands a new
+// name and a new pool: whoever still knows the old ones reaches nothing.
+func (s *slot) reopen(ctx context.Context) error {
+	const query = "SELECT xmin::text FROM pg_database WHERE datname = $1"
+	var xmin string
+	if err := s.tpl.kit.admin.QueryRow(ctx, query, s.name).Scan(&xmin); err != nil {
+		return err
+	}
+	if xmin != s.state.xmin {
+		return errors.New("the database itself was altered")
+	}
+	if err := s.rename(ctx, s.tpl.kit.newName()); err != nil {
+		return err
+	}
+	if err := s.tpl.kit.admin.QueryRow(ctx, query, s.name).Scan(&s.state.xmin); err != nil {
+		return err
+	}
+	return s.connect(ctx)
+}
+
+// recycle makes the database as new, or returns why it does not.
+func (s *slot) recycle(ctx context.Context) error {
+	conns, err := s.sessions(ctx)
+	defer func() {
+		for _, c := range conns {
+			c.Release()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	conn := conns[0].Conn()
+	if err := s.prove(ctx, conn, len(conns)); err != nil {
+		return err
+	}
+	return s.empty(ctx, conn)
+}
+
+// sessions returns the pool's connections, each as new, and at least one. Those
+// that listened go: they may have notifications that nobody has read.
+func (s *slot) sessions(ctx context.Context) (kept []*pgxpool.Conn, err error) {
+	idle := s.pool.AcquireAllIdle(ctx)
+	if len(idle) == 0 {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		idle = append(idle, conn)
+	}
+	for _, c := range idle {
+		conn := c.Conn()
+		reusable := false
+		if err == nil && (len(kept) < keepIdle) {
+			reusable, err = clean(ctx, conn)
+		}
+		if reusable {
+			kept = append(kept, c)
+			continue
+		}
+		_ = conn.Close(ctx) // the pool notices
+		c.Release()
+	}
+	if err == nil && len(kept) == 0 {
+		var conn *pgxpool.Conn
+		if conn, err = s.pool.Acquire(ctx); err == nil {
+			kept = append(kept, conn)
+		}
+	}
+	return kept, err
+}
+
+// clean makes a session as new. It reports false for one that is to be closed,
+// which is as good.
+func clean(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	if conn.PgConn().TxStatus() != 'I' {
+		return false, errors.New("a transaction was left open")
+	}
+	if err := conn.DeallocateAll(ctx); err != nil {
+		return false, err
+	}
+	var listens, counts bool
+	const query = "SELECT EXISTS (SELECT FROM pg_listening_channels()), current_setting('track_counts')::bool"
+	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&listens, &counts); err != nil {
+		return false, err
+	}
+	if !counts {
+		return false, errors.New("track_counts was turned off")
+	}
+	if listens {
+		return false, nil
+	}
+	_, err := conn.Exec(ctx, forget, pgx.QueryExecModeSimpleProtocol)
+	return err == nil, err
+}
+
+// proof returns what must be as it was: sessions, prepared transactions and
+// replication slots, settings, comments, labels and subscriptions of the
+// database, its row, the reset time, writes to catalogs, tables that have
+// grown without being counted, and large tables.
+const proof = `SELECT
+ (SELECT count(*) FROM pg_stat_get_activity(NULL) a WHERE a.datid = d.oid),
+ (SELECT count(*) FROM pg_prepared_xacts WHERE database = d.datname) + (SELECT count(*) FROM pg_replication_slots WHERE datoid = d.oid),
+ (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = d.oid) + (SELECT count(*) FROM pg_subscription WHERE subdbid = d.oid)
+  + (SELECT count(*) FROM pg_shdescription WHERE objoid = d.oid AND classoid = 'pg_database'::regclass)
+  + (SELECT count(*) FROM pg_shseclabel WHERE objoid = d.oid AND classoid = 'pg_database'::regclass),
+ d.xmin::text, pg_stat_get_db_stat_reset_time(d.oid),
+ (SELECT coalesce(sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)), 0)::bigint
+  FROM pg_class c WHERE c.oid < 16384 AND c.relkind = 'r' AND NOT c.relisshared),
+ (SELECT count(*) FROM pg_class c WHERE c.oid >= 16384 AND c.relkind = 'r' AND pg_stat_get_tuples_inserted(c.oid) = 0
+  AND c.oid <> ALL ($1::oid[]) AND pg_relation_size(c.oid) > 0),
+ (SELECT count(*) FROM pg_class c WHERE c.oid = ANY ($1::oid[]) AND pg_relation_size(c.oid) > $2)
+ FROM pg_database d WHERE d.datname = current_database()`
+
+// prove returns an error unless nothing but rows has changed.
+func (s *slot) prove(ctx context.Context, conn *pgx.Conn, own int) error {
+	known := slices.Collect(maps.Keys(s.tpl.facts.seeded))
+	known = slices.AppendSeq(known, maps.Keys(s.touched))
+	var sessions, transactions, settings, hidden, large int
+	var catalog int64
+	var now baseline
+	for deadline := time.Now().Add(time.Second); ; { // one that was closed a moment ago may still be on its way out
+		err := conn.QueryRow(ctx, proof, pgx.QueryExecModeSimpleProtocol, known, int64(largeTable)).
+			Scan(&sessions, &transactions, &settings, &now.xmin, &now.reset, &catalog, &hidden, &large)
+		if err != nil {
+			return err
+		}
+		if sessions <= own || time.Now().After(deadline) {
+			break
+		}
+		wait(ctx, time.Millisecond)
+	}
+	switch {
+	case sessions != own:
+		return fmt.Errorf("%w: %d sessions, %d of them ours", errLeak, sessions, own)
+	case transactions != 0:
+		return errors.New("prepared transactions or replication slots are left")
+	case settings != 0 || now.xmin != s.state.xmin:
+		return errors.New("the database itself was altered")
+	case now.reset == nil || s.state.reset == nil || !now.reset.Equal(*s.state.reset):
+		return errors.New("its statistics were reset")
+	case catalog != 0:
+		return fmt.Errorf("the schema was changed (%d catalog rows)", catalog)
+	case hidden != 0:
+		return fmt.Errorf("%d tables have grown without being counted", hidden)
+	case large != 0:
+		return fmt.Errorf("%d tables are larger than %d MiB", large, largeTable>>20)
+	}
+	return nil
+}
+
+const dirty = `SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND c.relkind = 'r'
+ AND pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid) <> 0`
+
+// empty deletes all rows that tests have made and puts the sequences back. Rows
+// of the template that were touched cannot be put back.
+func (s *slot) empty(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, dirty, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	var oid uint32
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&oid, &name}, func() error {
+		if s.tpl.facts.seeded[oid] {
+			return fmt.Errorf("rows of %s are the template's", name)
+		}
+		if s.touched == nil {
+			s.touched = map[uint32]string{}
+		}
+		s.touched[oid] = name
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(s.touched) == 0 && s.tpl.facts.reset == "" {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("SET session_replication_role = replica;") // no triggers, no foreign keys
+	for _, name := range s.touched {                         // every table that ever had rows, whatever the counters say
+		b.WriteString("DELETE FROM ONLY " + name + ";")
+	}
+	b.WriteString(s.tpl.facts.reset)
+	b.WriteString("SET session_replication_role = DEFAULT;")
+	if _, err := conn.Exec(ctx, b.String(), pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
+	return s.note(ctx, conn)
+}

@@ -1,0 +1,104 @@
+package testkit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	poolSize = 10  // connections of a test
+	keepIdle = 2   // connections that a released database keeps
+	maxUses  = 200 // tests that a database serves
+)
+
+// slot is a database that serves one test after another.
+type slot struct {
+	tpl    *template
+	name   string
+	pool   *pgxpool.Pool
+	tracer *tracer
+
+	uses    int
+	state   baseline
+	touched map[uint32]string // tables that ever had rows, by oid
+}
+
+// open makes the pool and one connection, and if the database may be recycled
+// notes the state it is in.
+func (s *slot) open(ctx context.Context) error {
+	if err := s.connect(ctx); err != nil || !s.tpl.kit.recycle {
+		return err
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := s.tpl.learn(ctx, conn.Conn()); err != nil {
+		return err
+	}
+	return s.note(ctx, conn.Conn())
+}
+
+// connect makes the pool, with one connection.
+func (s *slot) connect(ctx context.Context) error {
+	cfg, err := pgxpool.ParseConfig(s.tpl.kit.server.connString(s.name))
+	if err != nil {
+		return err
+	}
+	cfg.MaxConns = poolSize
+	cfg.MinConns, cfg.MinIdleConns = 0, 0
+	cfg.HealthCheckPeriod = time.Hour // a pool per database: nothing to wake up for
+	if s.tpl.kit.env.logSQL {
+		s.tracer = &tracer{}
+		cfg.ConnConfig.Tracer = s.tracer
+	}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return err
+	}
+	return s.pool.Ping(ctx)
+}
+
+// close ends the pool. A connection that a test never gave back would make the
+// pool wait for it, so that is left to its own; it is ended with the database.
+func (s *slot) close() {
+	if s.pool == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.pool.Close()
+	}()
+	if s.pool.Stat().AcquiredConns() > 0 {
+		return
+	}
+	timeout := time.NewTimer(5 * time.Second)
+	defer timeout.Stop()
+	select {
+	case <-done:
+	case <-timeout.C:
+	}
+}
+
+// rename gives the database a new name, so that nobody who knows the old one
+// reaches it again. No session may be on it.
+func (s *slot) rename(ctx context.Context, name string) error {
+	conn, err := s.tpl.kit.admin.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := left(ctx, conn, s.name, time.Second); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "ALTER DATABASE "+s.name+" RENAME TO "+name, pgx.QueryExecModeExec); err != nil {
+		return fmt.Errorf("testkit: rename: %w", err)
+	}
+	s.name = name
+	return nil
+}

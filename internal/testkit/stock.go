@@ -1,0 +1,87 @@
+package testkit
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// stock holds the databases of a template that are free, and those who wait
+// for one.
+type stock struct {
+	mu      sync.Mutex
+	free    []*slot
+	waiting []chan delivery
+}
+
+type delivery struct {
+	slot *slot
+	err  error
+}
+
+// take returns a free database. When none is free it has one made, and returns
+// that or one that is given back, whichever comes first.
+func (t *template) take(ctx context.Context) (*slot, error) {
+	st := &t.free
+	st.mu.Lock()
+	if n := len(st.free); n > 0 {
+		s := st.free[n-1] // the last used is the warmest
+		st.free = st.free[:n-1]
+		st.mu.Unlock()
+		return s, nil
+	}
+	wait := make(chan delivery, 1)
+	st.waiting = append(st.waiting, wait)
+	st.mu.Unlock()
+	go t.supply(context.WithoutCancel(ctx))
+	select {
+	case d := <-wait:
+		return d.slot, d.err
+	case <-ctx.Done():
+	}
+	st.mu.Lock()
+	if i := slices.Index(st.waiting, wait); i >= 0 {
+		st.waiting = slices.Delete(st.waiting, i, i+1)
+	}
+	st.mu.Unlock()
+	select {
+	case d := <-wait: // it came just now
+		if d.slot != nil {
+			t.give(delivery{slot: d.slot})
+		}
+	default:
+	}
+	return nil, ctx.Err()
+}
+
+// supply makes a database for somebody who waits, unless nobody does any more
+// when its turn comes.
+func (t *template) supply(ctx context.Context) {
+	t.kit.making <- struct{}{}
+	defer func() { <-t.kit.making }()
+	t.free.mu.Lock()
+	needed := len(t.free.waiting) > 0
+	t.free.mu.Unlock()
+	if !needed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	s, err := t.clone(ctx)
+	t.give(delivery{slot: s, err: err})
+}
+
+// give hands a database to the first who waits, or puts it with the free ones.
+func (t *template) give(d delivery) {
+	st := &t.free
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.waiting) > 0 {
+		st.waiting[0] <- d
+		st.waiting = slices.Delete(st.waiting, 0, 1)
+		return
+	}
+	if d.slot != nil {
+		st.free = append(st.free, d.slot)
+	}
+}

@@ -1,0 +1,204 @@
+package testkit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// format changes when templates of an older version of this package must not be
+// used any more.
+const format = "1"
+
+// Template says what a test's database contains at first.
+type Template struct {
+	// Key identifies the contents: everything that Build depends on goes into
+	// it, for templates outlive the process. Empty, with a nil Build, is an
+	// empty database.
+	Key string
+
+	// Build fills the database at connString, once for all tests and
+	// processes. It closes all its connections. Nil leaves it empty.
+	Build func(ctx context.Context, connString string) error
+
+	// Fresh asks for a database that no other test has used, where a recycled
+	// one, proved to be as new, will not do.
+	Fresh bool
+}
+
+// template is a [Template] on a server, and the databases made from it.
+type template struct {
+	kit   *kit
+	name  string
+	hash  int32
+	build func(ctx context.Context, connString string) error
+
+	once sync.Once
+	err  error
+
+	free  stock
+	facts facts
+}
+
+// template returns the template of that key, which is built when it is first
+// used.
+func (k *kit) template(t Template) *template {
+	sum := sha256.Sum256([]byte(format + "\x00" + t.Key))
+	name := "pgdbm_tpl_" + hex.EncodeToString(sum[:10])
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if tpl, ok := k.templates[name]; ok {
+		return tpl
+	}
+	tpl := &template{kit: k, name: name, hash: int32(binary.BigEndian.Uint32(sum[:])), build: t.Build} //nolint:gosec // any bits will do
+	k.templates[name] = tpl
+	return tpl
+}
+
+// ready makes sure that the template exists. A failure is remembered: building
+// it again for every test would fail the same way, slowly.
+func (t *template) ready(ctx context.Context) error {
+	t.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		defer cancel()
+		t.err = t.ensure(ctx)
+		go t.kit.prune(context.WithoutCancel(ctx), t.name)
+	})
+	return t.err
+}
+
+// ensure builds the template unless some process has done so. All of it runs
+// on one connection, under the template's lock.
+func (t *template) ensure(ctx context.Context) error {
+	if err := t.kit.lease.hold(ctx, t.hash); err != nil {
+		return err
+	}
+	conn, err := t.kit.admin.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("testkit: %w", err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1::int4, $2::int4)", lockTemplate, t.hash); err != nil {
+		return fmt.Errorf("testkit: template: %w", err)
+	}
+	defer func() {
+		_, err := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1::int4, $2::int4)", lockTemplate, t.hash)
+		if err != nil { // the lock goes with its connection
+			_ = conn.Conn().Close(context.WithoutCancel(ctx))
+		}
+	}()
+	var done bool
+	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)", t.name).Scan(&done)
+	if err != nil {
+		return fmt.Errorf("testkit: template: %w", err)
+	}
+	if !done {
+		if err := t.make(ctx, conn); err != nil {
+			return err
+		}
+	}
+	t.used(ctx, conn)
+	return nil
+}
+
+// make builds the template. Being marked as one is the proof that it is
+// complete; what a killed process left half made is not.
+func (t *template) make(ctx context.Context, conn *pgxpool.Conn) error {
+	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)"); err != nil {
+		return fmt.Errorf("testkit: template: %w", err)
+	}
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+t.name+" TEMPLATE template0"+t.kit.strategy()); err != nil {
+		return fmt.Errorf("testkit: template: %w", err)
+	}
+	if t.build != nil {
+		if err := t.build(ctx, t.kit.server.connString(t.name)); err != nil {
+			_, dropErr := conn.Exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)")
+			return errors.Join(err, dropErr)
+		}
+		if err := left(ctx, conn, t.name, 10*time.Second); err != nil {
+			return fmt.Errorf("testkit: template: Build has left connections open: %w", err)
+		}
+	}
+	if _, err := conn.Exec(ctx, "ALTER DATABASE "+t.name+" IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
+		return fmt.Errorf("testkit: template: %w", err)
+	}
+	return nil
+}
+
+// used notes when the template was used last, for prune.
+func (t *template) used(ctx context.Context, conn *pgxpool.Conn) {
+	note := "COMMENT ON DATABASE " + t.name + " IS 'last used " + time.Now().UTC().Format(time.RFC3339) + "'"
+	_, _ = conn.Exec(ctx, note) // two processes may note it at once: either will do
+}
+
+// strategy is the cheapest way to clone: copying files where the two checkpoints
+// that it takes cost nothing.
+func (k *kit) strategy() string {
+	if k.version >= 150000 && !k.synced {
+		return " STRATEGY file_copy"
+	}
+	return ""
+}
+
+// clone creates a database from the template and connects to it.
+func (t *template) clone(ctx context.Context) (*slot, error) {
+	if err := t.kit.lease.hold(ctx); err != nil {
+		return nil, err
+	}
+	s := &slot{tpl: t, name: t.kit.newName()}
+	err := t.copyTo(ctx, s.name)
+	if err == nil {
+		err = s.open(ctx)
+	}
+	if err != nil {
+		t.kit.drops.add(s)
+		return nil, fmt.Errorf("testkit: clone: %w", err)
+	}
+	return s, nil
+}
+
+// copyTo creates the database. Somebody who looks at the template just now (a
+// monitoring tool, another version of this package) is waited for.
+func (t *template) copyTo(ctx context.Context, name string) error {
+	for try := 0; ; try++ {
+		_, err := t.kit.admin.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+t.name+t.kit.strategy(), pgx.QueryExecModeExec)
+		pgErr, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || pgErr.Code != "55006" || try == 3 {
+			return err
+		}
+	}
+}
+
+// left waits until no session uses the database.
+func left(ctx context.Context, conn *pgxpool.Conn, name string, within time.Duration) error {
+	deadline := time.Now().Add(within)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		var sessions int
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name).Scan(&sessions)
+		if err != nil {
+			return err
+		}
+		if sessions == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d sessions are still on %s", sessions, name)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
