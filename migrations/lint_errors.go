@@ -3,6 +3,8 @@ package migrations
 import (
 	"fmt"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 func checkTxControl(l *linter, st statement) {
@@ -99,9 +101,8 @@ func checkIndexName(l *linter, st statement) {
 
 // index is what CREATE INDEX CONCURRENTLY builds.
 type index struct {
-	name        string // "" when the server chooses one
-	table       string // as the server names it, with its qualifier if it has one
-	ifNotExists bool
+	name  string // "" when the server chooses one
+	table pgx.Identifier
 }
 
 // concurrentIndex recognises CREATE [UNIQUE] INDEX CONCURRENTLY.
@@ -119,7 +120,6 @@ func concurrentIndex(t tokens) (index, bool) {
 	}
 	i += 2
 	if t.has(i, "if", "not", "exists") {
-		x.ifNotExists = true
 		i += 3
 	}
 	if !t.has(i, "on") {
@@ -131,7 +131,12 @@ func concurrentIndex(t tokens) (index, bool) {
 	if t.has(i, "only") {
 		i++
 	}
-	x.table, _, _ = t.name(i)
+	for ; i < len(t.list) && t.list[i].Name() != ""; i += 2 {
+		x.table = append(x.table, t.list[i].Name())
+		if !t.has(i+1, ".") {
+			break
+		}
+	}
 	return x, true
 }
 

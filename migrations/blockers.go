@@ -1,0 +1,65 @@
+package migrations
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// watch looks, through the pool, at whom a file waits for. The server tells that
+// only while it waits.
+type watch struct {
+	stop func()
+	done chan struct{}
+
+	mu      sync.Mutex
+	blocked []Session // seen last
+}
+
+// The watch begins to look when a file has run this long without being done, and
+// looks so often.
+const (
+	watchAfter = 150 * time.Millisecond
+	watchEvery = 250 * time.Millisecond
+)
+
+// watchBlockers watches the backend pid until stopped. Events are left to the
+// caller: an Observer is called from one goroutine.
+func (m *Migrator) watchBlockers(ctx context.Context, t *target, file, pid string) *watch {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &watch{stop: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for pause := watchAfter; sleep(ctx, pause) == nil; pause = watchEvery {
+			rows, err := m.pool.Pgx().Query(ctx, "select "+sessionColumns+
+				" from pg_catalog.pg_stat_activity where pid = any(pg_catalog.pg_blocking_pids($1::text::int))", pgx.QueryExecModeExec, pid)
+			if found := collectSessions(rows, err); len(found) > 0 {
+				if w.set(found) {
+					m.log.InfoContext(ctx, "migration waits for a lock", "module", t.Module, "schema", t.Schema, "file", file, "holder", fmt.Sprint(found))
+				}
+			}
+		}
+	}()
+	return w
+}
+
+// set remembers the sessions; it reports whether they are the first.
+func (w *watch) set(found []Session) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := w.blocked == nil
+	w.blocked = found
+	return first
+}
+
+// end stops watching and returns the sessions that were waited for last.
+func (w *watch) end() []Session {
+	w.stop()
+	<-w.done
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.blocked
+}

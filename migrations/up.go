@@ -1,0 +1,248 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// upRun is one call of Up that has something to do.
+type upRun struct {
+	m       *Migrator
+	scope   scope
+	session *session
+	report  *Report
+	done    int
+	total   int
+}
+
+// Up applies what is pending: targets after what they depend on, files in the
+// order of their versions, repeatable files last. Without scopes, everything.
+//
+// When nothing is pending it costs one query, or two when the database is newer
+// than the files, for any number of schemas, and takes no lock. Otherwise it
+// takes one connection out of the pool and closes it at the end.
+//
+// It stops at the first error: an [*MigrationError], or several joined ones for
+// drift and order violations, which are found before anything runs. The report
+// is never nil, and lists what was applied before. A cancelled ctx rolls the
+// open transaction back and leaves nothing behind.
+func (m *Migrator) Up(ctx context.Context, scopes ...Scope) (*Report, error) {
+	started := time.Now()
+	report := &Report{}
+	defer func() { report.Duration = time.Since(started) }()
+	targets, s, err := m.selected(scopes)
+	if err != nil {
+		return report, err
+	}
+	select {
+	case m.running <- struct{}{}:
+		defer func() { <-m.running }()
+	case <-ctx.Done():
+		return report, fmt.Errorf("migrations: %w", ctx.Err())
+	}
+	found, err := m.survey(ctx, targets, s)
+	if err != nil {
+		return report, err
+	}
+	m.warn(ctx, report, targets, found)
+	pending, files := found.pending(targets)
+	if len(pending) == 0 {
+		return report, nil
+	}
+	r := &upRun{m: m, scope: s, report: report, total: files}
+	m.observe(ctx, Event{Kind: EventRunStarted, Total: files})
+	err = r.all(ctx, pending)
+	m.observe(ctx, Event{Kind: EventRunFinished, Done: r.done, Total: r.total, Duration: time.Since(started), Err: err})
+	return report, err
+}
+
+func (m *Migrator) warn(ctx context.Context, report *Report, targets []*target, found *survey) {
+	for _, t := range targets {
+		if d := found.decisions[t]; d != nil {
+			for _, w := range d.warnings(t) {
+				report.Warnings = append(report.Warnings, w)
+				m.log.WarnContext(ctx, w)
+			}
+		}
+	}
+}
+
+func (r *upRun) all(ctx context.Context, targets []*target) (err error) {
+	if r.session, err = r.m.openSession(ctx); err != nil {
+		return fmt.Errorf("migrations: opening a connection: %w", err)
+	}
+	defer r.session.close(ctx)
+	for _, t := range targets {
+		if err := r.target(ctx, t); err != nil {
+			return t.fail(err)
+		}
+	}
+	return nil
+}
+
+// target migrates one schema under its lock.
+func (r *upRun) target(ctx context.Context, t *target) (err error) {
+	s := r.session
+	if err := s.reset(ctx); err != nil {
+		return err
+	}
+	if err := s.lock(ctx, t); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.unlock(ctx)) }()
+	if err := s.ensure(ctx, t); err != nil {
+		return err
+	}
+	for again := true; again; {
+		rows, err := readRecords(ctx, s.pgx, []*target{t}, false)
+		if err != nil {
+			return err
+		}
+		d, err := t.decide(rows[t], r.scope, r.m.cfg.OutOfOrder)
+		if err != nil {
+			return err
+		}
+		if again, err = r.files(ctx, t, d.pending); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// files runs the pending files. It reports again when a peer has applied one, so
+// that the rows must be read anew.
+func (r *upRun) files(ctx context.Context, t *target, list []pending) (again bool, err error) {
+	for _, p := range list {
+		if err := r.session.reset(ctx); err != nil {
+			return false, err
+		}
+		started := time.Now()
+		out, attempts, err := r.file(ctx, t, p)
+		event := Event{
+			Module: t.Module, Schema: t.Schema, File: p.File, Statements: p.Statements,
+			Attempt: attempts, Duration: time.Since(started),
+		}
+		if out == applied {
+			r.applied(ctx, t, p, event)
+		}
+		if err != nil {
+			event.Kind, event.Err = EventFileFailed, err
+			r.m.observe(ctx, event)
+			return false, err
+		}
+		if out == skipped {
+			event.Kind = EventFileSkipped
+			r.m.observe(ctx, event)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (r *upRun) applied(ctx context.Context, t *target, p pending, e Event) {
+	r.done++
+	r.total = max(r.total, r.done)
+	r.report.Applied = append(r.report.Applied, Applied{
+		Module: t.Module, Schema: t.Schema, File: p.File, Key: p.Key, Version: p.Version, Kind: p.Kind,
+		Statements: p.Statements, Resumed: p.resume, Attempts: e.Attempt, OutOfOrder: p.outOfOrder, Duration: e.Duration,
+	})
+	e.Kind, e.Done, e.Total = EventFileApplied, r.done, r.total
+	r.m.observe(ctx, e)
+	r.m.log.LogAttrs(ctx, slog.LevelInfo, "migration applied", slog.String("module", t.Module), slog.String("schema", t.Schema),
+		slog.String("file", p.File), slog.Int64("version", p.Version), slog.Duration("dur", e.Duration))
+}
+
+// file runs one file, again while somebody else's lock is in its way.
+func (r *upRun) file(ctx context.Context, t *target, p pending) (out outcome, attempt int, err error) {
+	for _, f := range t.Source.findings {
+		if f.File == p.File {
+			r.m.log.WarnContext(ctx, f.Error(), "module", t.Module, "schema", t.Schema)
+		}
+	}
+	deadline := time.Now().Add(r.m.cfg.RetryTime)
+	for attempt = 1; ; attempt++ {
+		r.m.observe(ctx, Event{
+			Kind: EventFileStarted, Module: t.Module, Schema: t.Schema, File: p.File,
+			Statements: p.Statements, Attempt: attempt, Done: r.done, Total: r.total,
+		})
+		if p.Transactional {
+			out, err = r.session.runTx(ctx, t, p)
+		} else {
+			out, err = r.session.runAuto(ctx, t, p)
+		}
+		if _, ok := errors.AsType[*committedError](err); ok {
+			return applied, attempt, err
+		}
+		if err == nil || !retryable(err) || r.session.conn.IsClosed() || attempt >= r.m.cfg.Retries {
+			return out, attempt, err
+		}
+		pause := fullJitter(attempt)
+		if time.Now().Add(pause).After(deadline) {
+			return out, attempt, err
+		}
+		r.retrying(ctx, t, p, attempt, pause, err)
+		if err := sleep(ctx, pause); err != nil {
+			return out, attempt, t.failFile(p.File, err)
+		}
+		if !p.Transactional { // how far it came is in its row
+			if p, err = r.reread(ctx, t, p); err != nil {
+				return out, attempt, err
+			}
+		}
+	}
+}
+
+func (r *upRun) retrying(ctx context.Context, t *target, p pending, attempt int, pause time.Duration, err error) {
+	e, _ := errors.AsType[*MigrationError](err)
+	event := Event{
+		Kind: EventRetry, Module: t.Module, Schema: t.Schema, File: p.File, Statement: e.Statement,
+		Statements: p.Statements, Attempt: attempt, Sessions: e.Blockers, Err: err,
+	}
+	r.m.observe(ctx, event)
+	r.m.log.LogAttrs(ctx, slog.LevelWarn, "migration is tried again", slog.String("module", t.Module), slog.String("schema", t.Schema),
+		slog.String("file", p.File), slog.Int("attempt", attempt), slog.Duration("pause", pause),
+		slog.String("sqlstate", e.SQLState), slog.String("error", err.Error()))
+}
+
+// reread finds out where a no-transaction file that failed goes on.
+func (r *upRun) reread(ctx context.Context, t *target, p pending) (pending, error) {
+	rows, err := readRecords(ctx, r.session.pgx, []*target{t}, false)
+	if err != nil {
+		return p, err
+	}
+	i := slices.IndexFunc(rows[t], func(row Record) bool { return row.Key == p.Key && row.Status != StatusApplied })
+	if i < 0 {
+		return p, nil
+	}
+	p.resume, p.executed = 0, nil
+	if err := p.resumeAt(rows[t][i]); err != nil {
+		return p, t.failFile(p.File, err)
+	}
+	return p, nil
+}
+
+// retryable reports whether the server says that trying again may help.
+func retryable(err error) bool {
+	state := sqlState(err)
+	return state == "55P03" || state == "40P01" || state == "40001"
+}
+
+// The pauses between attempts at a file.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// fullJitter returns a random pause behind the n-th attempt.
+func fullJitter(n int) time.Duration {
+	bound := lastRetry
+	if n < 20 {
+		bound = min(lastRetry, firstRetry<<(n-1))
+	}
+	return rand.N(bound) + time.Millisecond
+}
