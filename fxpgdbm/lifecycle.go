@@ -1,0 +1,112 @@
+package fxpgdbm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/pgdbm/pgdbm-go/migrations"
+	"github.com/pgdbm/pgdbm-go/module"
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// Config says how [Module] starts; supply it with fx.Supply. Its zero value
+// applies all migrations.
+type Config struct {
+	// OnStart is what happens to the schemas when the application starts.
+	OnStart Mode
+
+	// Migrations configures the run.
+	Migrations migrations.Config
+}
+
+// Mode is the value of [Config.OnStart].
+type Mode string
+
+// The modes.
+const (
+	Apply  Mode = ""       // bring every schema up to date
+	Verify Mode = "verify" // refuse to start unless every schema is up to date
+	Skip   Mode = "skip"   // do not look
+)
+
+// NewPool opens the application's pool: it connects when lc starts and is
+// closed when lc stops. [Module] provides it.
+func NewPool(lc fx.Lifecycle, cfg pgdbm.Config) (*pgdbm.Pool, error) {
+	pool, err := pgdbm.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	lc.Append(fx.Hook{
+		OnStart: func(ctx context.Context) error {
+			return within(ctx, "fx.StartTimeout", pool.Connect)
+		},
+		OnStop: func(ctx context.Context) error {
+			return within(ctx, "fx.StopTimeout", pool.Close)
+		},
+	})
+	return pool, nil
+}
+
+type setParams struct {
+	fx.In
+
+	Lifecycle fx.Lifecycle
+	Pool      *pgdbm.Pool
+	Modules   []module.Module `group:"pgdbm.modules"`
+	Config    Config          `optional:"true"`
+}
+
+// newSet makes the set of all registered modules, migrated when the application
+// starts. Whatever needs a manager needs the set first, so this hook runs
+// before those of all services.
+func newSet(p setParams) (*module.Set, error) {
+	switch p.Config.OnStart {
+	case Apply, Verify, Skip:
+	default:
+		return nil, fmt.Errorf("fxpgdbm: Config.OnStart %q: use Apply, Verify or Skip", p.Config.OnStart)
+	}
+	set, err := module.NewSet(p.Pool, p.Modules...)
+	if err != nil {
+		return nil, err
+	}
+	set.Migrations = p.Config.Migrations
+	p.Lifecycle.Append(fx.StartHook(func(ctx context.Context) error {
+		return within(ctx, "fx.StartTimeout", func(ctx context.Context) error {
+			switch p.Config.OnStart {
+			case Verify:
+				return set.Verify(ctx)
+			case Skip:
+				return nil
+			default:
+				_, err := set.Migrate(ctx)
+				return err
+			}
+		})
+	}))
+	return set, nil
+}
+
+// margin is what a hook leaves of its time, at most: fx drops the error of a
+// hook that outlives its context, and ours says where time was lost.
+const margin = time.Second
+
+// within runs a hook with a deadline slightly before that of ctx, and says which
+// option to raise when it was reached.
+func within(ctx context.Context, option string, hook func(context.Context) error) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return hook(ctx)
+	}
+	left := time.Until(deadline)
+	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-min(margin, left/10)))
+	defer cancel()
+	err := hook(bounded)
+	if err != nil && bounded.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w (%s was left; raise %s at the top level of the application)", err, left.Round(time.Millisecond), option)
+	}
+	return err
+}
