@@ -39,7 +39,9 @@ func BenchmarkAgainstPgx(b *testing.B) {
 		{
 			"QueryRow",
 			func() error { return raw.QueryRow(ctx, one, 7).Scan(new(string)) },
-			func() error { return m.QueryRow(ctx, "select name from {{tables.items}} where id = $1", 7).Scan(new(string)) },
+			func() error {
+				return m.QueryRow(ctx, "select name from {{tables.items}} where id = $1", 7).Scan(new(string))
+			},
 		},
 		{
 			"Query100",
