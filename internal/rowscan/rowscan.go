@@ -43,12 +43,18 @@ func New[T any](rows pgx.Rows) *Scanner[T] {
 // Scan returns the current row.
 func (s *Scanner[T]) Scan() (T, error) {
 	var zero T
+	return s.ScanOver(zero)
+}
+
+// ScanOver returns the current row; fields without a column are those of base.
+func (s *Scanner[T]) ScanOver(base T) (T, error) {
+	var zero T
 	if s.targets == nil && s.byRow == nil {
 		if err := s.prepare(); err != nil {
 			return zero, err
 		}
 	}
-	*s.scratch = zero // nothing of the row before shows through
+	*s.scratch = base // nothing of the row before shows through
 	if s.byRow != nil {
 		err := s.byRow.Scan(s.scratch)
 		return *s.scratch, describe(err)
