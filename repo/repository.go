@@ -14,8 +14,9 @@ import (
 // safe for concurrent use as its [pgdbm.DB]: safe on a manager, one goroutine at
 // a time on a transaction. It holds no connection and needs no closing.
 type Repository[T any] struct {
-	db pgdbm.DB
-	t  *table
+	db      pgdbm.DB
+	t       *table
+	catalog *catalog
 }
 
 // New returns the repository of a table in db's schema. The table's name is
@@ -34,13 +35,13 @@ func New[T any](db pgdbm.DB, name string) (*Repository[T], error) {
 	if err := errors.Join(append(errs, m.err)...); err != nil {
 		return nil, fmt.Errorf("repo: %s (%s): %w", name, m.typ, err)
 	}
-	return &Repository[T]{db: db, t: m.table(name)}, nil
+	return &Repository[T]{db: db, t: m.table(name), catalog: &catalog{}}, nil
 }
 
 // In returns the repository in a transaction, with its own schema whichever
 // module began the transaction. It is a shallow copy, valid as long as tx.
 func (r *Repository[T]) In(tx *pgdbm.Tx) *Repository[T] {
-	return &Repository[T]{db: r.db.In(tx), t: r.t}
+	return &Repository[T]{db: r.db.In(tx), t: r.t, catalog: r.catalog}
 }
 
 // Where returns a query of the rows that meet all conditions; of all rows

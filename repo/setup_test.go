@@ -2,11 +2,11 @@ package repo_test
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
 )
@@ -53,7 +53,7 @@ func open(tb testing.TB, ddl ...string) *pgdbm.Manager {
 
 func openWith(tb testing.TB, cfg pgdbm.Config, ddl ...string) *pgdbm.Manager {
 	tb.Helper()
-	cfg.ConnString = connString(tb)
+	cfg.ConnString = testkit.ConnString(tb)
 	pool, err := pgdbm.Open(tb.Context(), cfg)
 	if err != nil {
 		tb.Fatal(err)
@@ -132,42 +132,4 @@ func wantError(tb testing.TB, err error, parts ...string) {
 			tb.Errorf("error %q lacks %q", err, part)
 		}
 	}
-}
-
-func connString(tb testing.TB) string {
-	tb.Helper()
-	dsn := os.Getenv("PGDBM_REPO_TEST_DSN")
-	if dsn == "" {
-		tb.Skip("PGDBM_REPO_TEST_DSN names no server")
-	}
-	ctx := context.Background()
-	pool, err := pgdbm.Open(ctx, pgdbm.Config{ConnString: dsn})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = pool.Close(ctx) }()
-	db, err := pool.Manager("")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	name := strings.ToLower("t" + strings.NewReplacer("/", "_", "-", "_").Replace(tb.Name()))
-	if len(name) > 40 {
-		name = name[:40]
-	}
-	name += time.Now().Format("150405000000")
-	if _, err := db.Exec(ctx, "create database "+name); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		pool, err := pgdbm.Open(ctx, pgdbm.Config{ConnString: dsn})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		defer func() { _ = pool.Close(ctx) }()
-		db, _ := pool.Manager("")
-		if _, err := db.Exec(ctx, "drop database "+name+" with (force)"); err != nil {
-			tb.Error(err)
-		}
-	})
-	return strings.Replace(dsn, "/postgres?", "/"+name+"?", 1)
 }

@@ -65,6 +65,7 @@ const (
 	verbDelete
 	verbInsert
 	verbUpsert
+	verbUpsertAll
 )
 
 // head returns the beginning and the end of a statement.
@@ -86,6 +87,8 @@ func (t *table) head(v verb) (string, string) {
 		return "insert into " + t.ref, " returning " + t.meta.columns
 	case verbUpsert:
 		return "insert into " + t.ref + " as t", " returning " + t.meta.columns + ", t.xmax = 0"
+	case verbUpsertAll:
+		return "insert into " + t.ref + " as t", ""
 	default:
 		panic(fmt.Sprintf("repo: verb %d", v)) // a mistake in this package
 	}

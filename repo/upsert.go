@@ -61,11 +61,13 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 	case err != nil || found:
 		return inserted, err
 	case r.t.meta.soft != nil:
-		return false, r.t.absent(r.db, pgdbm.ErrConflict, "a soft-deleted row is in the way; restore it by WithDeleted() and Update, or Purge it")
+		return false, r.t.absent(r.db, pgdbm.ErrConflict, softInTheWay)
 	default:
 		return false, r.t.misuse("Upsert: the database stored no row; a trigger or rule discards it")
 	}
 }
+
+const softInTheWay = "a soft-deleted row is in the way: restore it by WithDeleted() and Update, or Purge it"
 
 // writeConflict writes what happens to a row that is there already.
 func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {

@@ -1,0 +1,317 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// Bulk statements send one array for each column:
+//
+//	insert into t ("id", "mood") select u.c1, u.c2::mood
+//	from unnest($1::bigint[], $2::text[]) with ordinality as u (c1, c2, n) order by u.n
+//
+// The types come from the catalog, asked for once per repository. Where pgx can
+// send an array of the column's type whatever the exec mode, it does; everything
+// else (enums, arrays, JSON, numeric, …) travels as text and is cast for each row.
+
+// errNoArray says that the values of a column cannot be sent as an array.
+var errNoArray = errors.New("cannot be sent as an array")
+
+// columnType is the type of a column of the database.
+type columnType struct {
+	Name string `db:"name"` // of the column
+	OID  uint32 `db:"oid"`
+	Type string `db:"type"` // as in a cast
+}
+
+// catalog remembers the types of a table's columns.
+type catalog struct {
+	types atomic.Pointer[map[string]columnType]
+}
+
+const typesSQL = `select attname::text as name, atttypid as oid, format_type(atttypid, -1) as type
+	from pg_attribute where attrelid = '%s'::regclass and attnum > 0 and not attisdropped`
+
+// columnTypes returns the types of the table's columns.
+func (r *Repository[T]) columnTypes(ctx context.Context) (map[string]columnType, error) {
+	if types := r.catalog.types.Load(); types != nil {
+		return *types, nil
+	}
+	list, err := pgdbm.FetchAll[columnType](ctx, r.db, fmt.Sprintf(typesSQL, r.t.ref))
+	if err != nil {
+		return nil, r.t.wrap(err)
+	}
+	types := make(map[string]columnType, len(list))
+	for _, c := range list {
+		types[c.Name] = c
+	}
+	for _, f := range r.t.meta.fields {
+		if _, ok := types[f.name]; !ok {
+			return nil, r.t.misuse("the table has no column %q (field %s)", f.name, f.path)
+		}
+	}
+	r.catalog.types.Store(&types)
+	return types, nil
+}
+
+// chunk is the arrays of some rows, all of which send the same columns.
+type chunk struct {
+	rows    []int // which ones
+	columns []*array
+	touched []*field
+}
+
+// chunks divides rows into statements: by what they send (an auto column may be
+// set in some of them), and by their number.
+func (r *Repository[T]) chunks(ctx context.Context, rows []T, size int) ([]chunk, error) {
+	types, err := r.columnTypes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		masks  []string
+		groups = map[string][]int{}
+		mask   = make([]byte, len(r.t.meta.autos))
+	)
+	for i := range rows {
+		v := reflect.ValueOf(&rows[i]).Elem()
+		for j, f := range r.t.meta.autos {
+			mask[j] = 0
+			if !isZero(f.value(v)) {
+				mask[j] = 1
+			}
+		}
+		if _, known := groups[string(mask)]; !known {
+			masks = append(masks, string(mask))
+		}
+		groups[string(mask)] = append(groups[string(mask)], i)
+	}
+	var out []chunk
+	encoder := pgtype.NewMap()
+	for _, mask := range masks {
+		for part := range slices.Chunk(groups[mask], size) {
+			c, err := newChunk(r.t, types, mask, part)
+			if err != nil {
+				return nil, err
+			}
+			for _, i := range part {
+				if err := c.add(encoder, reflect.ValueOf(&rows[i]).Elem()); err != nil {
+					return nil, err
+				}
+			}
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+func newChunk(t *table, types map[string]columnType, mask string, rows []int) (chunk, error) {
+	c := chunk{rows: rows}
+	for _, f := range t.meta.fields {
+		if f.opts.has(optTouch) {
+			c.touched = append(c.touched, f)
+			continue
+		}
+		if i := slices.Index(t.meta.autos, f); i >= 0 && mask[i] == 0 {
+			continue
+		}
+		c.columns = append(c.columns, newArray(f, types[f.name], len(rows)))
+	}
+	if len(c.columns) == 0 {
+		return c, t.wrap(fmt.Errorf("%w: the rows have no column that is sent", errNoArray))
+	}
+	return c, nil
+}
+
+func (c *chunk) add(encoder *pgtype.Map, row reflect.Value) error {
+	for _, column := range c.columns {
+		if err := column.add(encoder, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes everything between INSERT INTO and what follows the rows.
+func (c *chunk) write(w *statement) {
+	for i, column := range c.columns {
+		w.text(separator(i, " (", ", ") + column.f.quoted)
+	}
+	for _, f := range c.touched {
+		w.text(", " + f.quoted)
+	}
+	for i, column := range c.columns {
+		w.text(separator(i, ") select ", ", ") + fmt.Sprintf("u.c%d", i+1))
+		if column.text {
+			w.text("::" + column.typ.Type)
+		}
+	}
+	for range c.touched {
+		w.text(", now()")
+	}
+	for i, column := range c.columns {
+		w.text(separator(i, " from unnest(", ", "))
+		w.arg(column.values())
+		if column.text {
+			w.text("::text[]")
+		} else {
+			w.text("::" + column.typ.Type + "[]")
+		}
+	}
+	for i := range c.columns {
+		w.text(separator(i, ") with ordinality as u (", ", ") + fmt.Sprintf("c%d", i+1))
+	}
+	w.text(", n) order by u.n")
+}
+
+// array is the values of a column.
+type array struct {
+	f    *field
+	typ  columnType
+	text bool // as text, cast for each row
+	list list
+}
+
+func newArray(f *field, typ columnType, size int) *array {
+	a := &array{f: f, typ: typ, list: newList(f, typ.OID, size)}
+	if a.list == nil {
+		a.text, a.list = true, &values[string]{nulls: true, of: reflect.Value.String, list: make([]*string, 0, size)}
+	}
+	return a
+}
+
+func (a *array) values() any { return a.list.array() }
+
+// add appends the field of a row.
+func (a *array) add(encoder *pgtype.Map, row reflect.Value) error {
+	v := a.f.value(row)
+	if a.f.opts.has(optVersion) && isZero(v) {
+		v = reflect.ValueOf(1).Convert(a.f.typ)
+	}
+	if !a.text {
+		a.list.add(v)
+		return nil
+	}
+	var arg any
+	if v.IsValid() {
+		var err error
+		if arg, err = a.f.encode(v.Interface()); err != nil {
+			return err
+		}
+	}
+	if s, ok := arg.(string); ok {
+		a.list.add(reflect.ValueOf(&s))
+		return nil
+	}
+	text, err := encoder.Encode(a.typ.OID, pgtype.TextFormatCode, arg, nil)
+	if err != nil {
+		return fmt.Errorf("column %s (%s from %s) %w: %w", a.f.name, a.typ.Type, a.f.typ, errNoArray, err)
+	}
+	if text == nil {
+		a.list.add(reflect.Value{})
+		return nil
+	}
+	s := string(text)
+	a.list.add(reflect.ValueOf(&s))
+	return nil
+}
+
+// list collects values of one Go type.
+type list interface {
+	add(reflect.Value)
+	array() any
+}
+
+// values are values, or pointers to them where some may be NULL.
+type values[E any] struct {
+	nulls bool
+	of    func(reflect.Value) E
+	plain []E
+	list  []*E
+}
+
+func (l *values[E]) add(v reflect.Value) {
+	switch {
+	case !l.nulls:
+		l.plain = append(l.plain, l.of(v))
+	case !v.IsValid() || v.IsNil():
+		l.list = append(l.list, nil)
+	default:
+		l.list = append(l.list, new(l.of(v.Elem())))
+	}
+}
+
+func (l *values[E]) array() any {
+	if l.nulls {
+		return l.list
+	}
+	return l.plain
+}
+
+func listOf[E any](nulls bool, size int, of func(reflect.Value) E) list {
+	l := &values[E]{nulls: nulls, of: of}
+	if nulls {
+		l.list = make([]*E, 0, size)
+	} else {
+		l.plain = make([]E, 0, size)
+	}
+	return l
+}
+
+// newList returns the list for a field whose values pgx sends as an array of the
+// column's type in every exec mode; nil if there is none.
+func newList(f *field, oid uint32, size int) list {
+	t, nulls := f.typ, f.pointers
+	if f.opts.has(optJSON) {
+		return nil
+	}
+	if t.Kind() == reflect.Pointer {
+		t, nulls = t.Elem(), true
+		if f.pointers {
+			return nil
+		}
+	} else if nulls {
+		return nil
+	}
+	for _, special := range []reflect.Type{valuerType, textValuer} {
+		if t.Implements(special) || reflect.PointerTo(t).Implements(special) {
+			return nil
+		}
+	}
+	switch oid {
+	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID:
+		if t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64 {
+			return listOf(nulls, size, reflect.Value.Int)
+		}
+	case pgtype.Float4OID, pgtype.Float8OID:
+		if t.Kind() == reflect.Float32 || t.Kind() == reflect.Float64 {
+			return listOf(nulls, size, reflect.Value.Float)
+		}
+	case pgtype.BoolOID:
+		if t.Kind() == reflect.Bool {
+			return listOf(nulls, size, reflect.Value.Bool)
+		}
+	case pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID:
+		if t.Kind() == reflect.String {
+			return listOf(nulls, size, reflect.Value.String)
+		}
+	case pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID:
+		if t == reflect.TypeFor[time.Time]() {
+			return listOf(nulls, size, func(v reflect.Value) time.Time { return v.Interface().(time.Time) })
+		}
+	case pgtype.ByteaOID:
+		if t == reflect.TypeFor[[]byte]() && !nulls {
+			return listOf(false, size, reflect.Value.Bytes)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgdbm/pgdbm-go/internal/rowscan"
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// How rows travel, by their number: measured, see [Repository.InsertAll].
+const (
+	maxBatch = 8    // up to here a pipeline of single statements is as fast as anything
+	maxChunk = 5000 // rows in one statement whose result is read back
+)
+
+// InsertAll stores new rows, all or none, and reads them back in place, as
+// [Repository.Insert] does for one. On error they are unchanged.
+//
+// A few rows are single statements in one round trip; more of them are arrays,
+// one for each column, in statements of up to 5,000 rows.
+func (r *Repository[T]) InsertAll(ctx context.Context, rows []T) error {
+	switch {
+	case len(rows) == 0:
+		return nil
+	case len(rows) == 1:
+		return r.Insert(ctx, &rows[0])
+	case len(rows) <= maxBatch:
+		return r.insertBatches(ctx, rows)
+	}
+	chunks, err := r.chunks(ctx, rows, maxChunk)
+	if errors.Is(err, errNoArray) {
+		return r.insertBatches(ctx, rows)
+	}
+	if err != nil {
+		return r.t.wrap(err)
+	}
+	stored := make([]T, len(rows))
+	err = r.atomically(ctx, len(chunks) > 1, func(r *Repository[T]) error {
+		for _, c := range chunks {
+			if err := r.insertChunk(ctx, c, rows, stored); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		copy(rows, stored)
+	}
+	return r.outdated(err)
+}
+
+// outdated forgets the types of the columns if err may come from a change of
+// them.
+func (r *Repository[T]) outdated(err error) error {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pg.Code, "42") {
+		r.catalog.types.Store(nil)
+	}
+	return err
+}
+
+// atomically runs fn in a transaction if it needs one.
+func (r *Repository[T]) atomically(ctx context.Context, needed bool, fn func(*Repository[T]) error) error {
+	if !needed {
+		return fn(r)
+	}
+	return r.t.wrap(r.db.InTx(ctx, func(tx *pgdbm.Tx) error {
+		return fn(r.In(tx))
+	}))
+}
+
+// insertChunk stores rows of one chunk and notes them as stored.
+func (r *Repository[T]) insertChunk(ctx context.Context, c chunk, rows, stored []T) error {
+	w := newStatement(verbInsert)
+	c.write(w)
+	text, err := w.build(r.t)
+	if err != nil {
+		return err
+	}
+	result, err := r.db.Query(ctx, text, w.args...)
+	if err != nil {
+		return r.t.wrap(err)
+	}
+	defer result.Close()
+	scanner, n := rowscan.New[T](result), 0
+	for ; result.Next(); n++ {
+		if n == len(c.rows) {
+			return r.t.discarded("InsertAll")
+		}
+		i := c.rows[n]
+		if stored[i], err = scanner.ScanOver(rows[i]); err != nil {
+			return r.t.wrap(pgdbm.Classify(err))
+		}
+	}
+	if err := result.Err(); err != nil {
+		return r.t.wrap(err)
+	}
+	if n != len(c.rows) {
+		return r.t.discarded("InsertAll")
+	}
+	return nil
+}
+
+func (t *table) discarded(method string) error {
+	return t.misuse("%s: the database did not store every row; a trigger or rule discards some", method)
+}
+
+// insertBatches stores rows by single statements, many in a round trip.
+func (r *Repository[T]) insertBatches(ctx context.Context, rows []T) error {
+	stored := make([]T, len(rows))
+	err := r.atomically(ctx, len(rows) > maxChunk, func(r *Repository[T]) error {
+		for from := 0; from < len(rows); from += maxChunk {
+			to := min(from+maxChunk, len(rows))
+			if err := r.insertBatch(ctx, rows[from:to], stored[from:to]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		copy(rows, stored)
+	}
+	return err
+}
+
+func (r *Repository[T]) insertBatch(ctx context.Context, rows, stored []T) error {
+	var b pgx.Batch
+	for i := range rows {
+		w := newStatement(verbInsert)
+		if err := r.t.writeInsert(w, reflect.ValueOf(&rows[i]).Elem()); err != nil {
+			return r.t.wrap(err)
+		}
+		text, err := w.build(r.t)
+		if err != nil {
+			return err
+		}
+		stored[i] = rows[i]
+		b.Queue(text, w.args...).Query(func(result pgx.Rows) error {
+			if !result.Next() {
+				if err := result.Err(); err != nil {
+					return err
+				}
+				return r.t.discarded("InsertAll")
+			}
+			return rowscan.Into(result, &stored[i])
+		})
+	}
+	return r.t.wrap(pgdbm.Classify(r.db.SendBatch(ctx, &b).Close()))
+}
+
+// UpsertAll stores rows, or updates those with the same values in the columns of
+// a unique index, as [Repository.Upsert] does for one: all or none. It returns
+// their number and reads nothing back.
+//
+// Two rows for one place are [pgdbm.ErrConflict], as is a soft-deleted row in
+// the way. Everything is one statement with one array for each column.
+func (r *Repository[T]) UpsertAll(ctx context.Context, rows []T, on ...Target[T]) (int64, error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	chunks, err := r.chunks(ctx, rows, len(rows))
+	if err != nil {
+		return 0, r.t.wrap(err)
+	}
+	var n int64
+	err = r.atomically(ctx, len(chunks) > 1 || r.t.meta.soft != nil, func(r *Repository[T]) error {
+		for _, c := range chunks {
+			stored, err := r.upsertChunk(ctx, c, on)
+			if err != nil {
+				return err
+			}
+			n += stored
+		}
+		if n == int64(len(rows)) {
+			return nil
+		}
+		if r.t.meta.soft != nil {
+			return r.t.absent(r.db, pgdbm.ErrConflict, softInTheWay)
+		}
+		return r.t.discarded("UpsertAll")
+	})
+	if err != nil {
+		return 0, r.outdated(err)
+	}
+	return n, nil
+}
+
+func (r *Repository[T]) upsertChunk(ctx context.Context, c chunk, on []Target[T]) (int64, error) {
+	w := newStatement(verbUpsertAll)
+	c.write(w)
+	r.writeConflict(w, on)
+	text, err := w.build(r.t)
+	if err != nil {
+		return 0, err
+	}
+	tag, err := r.db.Exec(ctx, text, w.args...)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "21000" {
+		return 0, &failure{
+			fmt.Sprintf("repo: %s: UpsertAll: two of the rows are for the same place in the unique index; keep one of them", r.t.name),
+			&pgdbm.Error{Class: pgdbm.ErrConflict, Schema: r.db.Schema(), Table: r.t.name, SQL: text, Err: err},
+		}
+	}
+	return tag.RowsAffected(), r.t.wrap(err)
+}
