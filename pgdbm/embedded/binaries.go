@@ -44,11 +44,11 @@ type finder struct {
 	search  []string // globs
 	cache   string   // where downloads are kept
 	account account  // who will run them
-	fetch   func(ctx context.Context, cache string, major int) (tried []string, err error)
+	sources []source // where to download from
 }
 
 func newFinder(a account) finder {
-	return finder{getenv: os.Getenv, search: searchPaths, cache: cacheDir(a), account: a, fetch: download}
+	return finder{getenv: os.Getenv, search: searchPaths, cache: cacheDir(a), account: a, sources: sources}
 }
 
 // find returns the newest binaries of the wanted major version (0 for any),
@@ -64,14 +64,13 @@ func (f finder) find(ctx context.Context, major int) (binaries, error) {
 	if f.getenv("PGDBM_DOWNLOAD") == "off" {
 		return binaries{}, noBinaries(major, append(tried, "download: forbidden by PGDBM_DOWNLOAD=off"))
 	}
-	how, err := f.fetch(ctx, f.cache, major)
+	how, err := f.download(ctx, major)
 	tried = append(tried, how...)
 	if err != nil {
 		return binaries{}, noBinaries(major, append(tried, "download: "+err.Error()))
 	}
-	found, _ = f.installed(ctx, major)
-	if len(found) == 0 {
-		return binaries{}, noBinaries(major, append(tried, "download: what came does not run on this machine"))
+	if found, _ = f.installed(ctx, major); len(found) == 0 {
+		return binaries{}, noBinaries(major, append(tried, "download: "+f.cache+" is empty again"))
 	}
 	return found[0], nil
 }
@@ -130,15 +129,19 @@ func (f finder) installed(ctx context.Context, major int) (found []binaries, tri
 	} else {
 		consider("pg_config --bindir", strings.TrimSpace(string(out)))
 	}
-	for _, glob := range append(slices.Clone(f.search), filepath.Join(f.cache, "*", "bin")) {
+	globs := slices.Clone(f.search)
+	if err := f.ownCache(); err == nil {
+		globs = append(globs, filepath.Join(f.cache, "*", "bin"))
+	} else if !errors.Is(err, os.ErrNotExist) {
+		tried = append(tried, err.Error())
+	}
+	for _, glob := range globs {
 		dirs, err := filepath.Glob(glob)
 		if err != nil || len(dirs) == 0 {
 			tried = append(tried, glob+": nothing there")
 		}
 		for _, dir := range dirs {
-			if glob == searchPaths[0] || strings.HasPrefix(glob, f.cache) || hasServer(dir) {
-				consider(glob, dir)
-			}
+			consider(glob, dir)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b binaries) int { return compareVersions(b.Version, a.Version) })
@@ -154,11 +157,6 @@ func (f finder) program(name string) string {
 		}
 	}
 	return ""
-}
-
-func hasServer(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "postgres"))
-	return err == nil
 }
 
 var versionLine = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
