@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// Borrow wraps a pool that somebody else owns: Close leaves it open. Of cfg
+// Borrow wraps a pgx pool that somebody else owns and closes. Of cfg
 // only Schema, AcquireTimeout, the timeouts, Pooler, DirectConnString and Logger
 // apply; connections are made as pool's owner configured them.
 func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
@@ -189,13 +189,14 @@ func (p *Pool) Health(ctx context.Context) error {
 }
 
 // Close closes the pool, waiting for connections that are in use until ctx
-// ends; the error then says how many are still out. A borrowed pool stays open.
-// Close may be called more than once.
+// ends; the error then says how many are still out. From then on every statement
+// fails with ErrUnavailable. A borrowed pgx pool itself stays open. Close may be
+// called more than once.
 func (p *Pool) Close(ctx context.Context) error {
+	p.closed.Store(true)
 	if !p.owned {
 		return nil
 	}
-	p.closed.Store(true)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -174,6 +174,9 @@ func TestBorrowedPoolStaysOpen(t *testing.T) {
 	if err := raw.Ping(t.Context()); err != nil {
 		t.Errorf("the borrowed pool was closed: %v", err)
 	}
+	if _, err := m.Exec(t.Context(), "select 1"); !errors.Is(err, pgdbm.ErrUnavailable) {
+		t.Errorf("after Close: %v", err)
+	}
 	if _, err := pgdbm.Borrow(nil, pgdbm.Config{}); err == nil {
 		t.Error("a nil pool was borrowed")
 	}
