@@ -1,0 +1,41 @@
+package doctest
+
+// imports are the packages that code without import declarations may name.
+var imports = map[string]string{
+	"cmp":     "cmp",
+	"context": "context",
+	"embed":   "embed",
+	"errors":  "errors",
+	"fmt":     "fmt",
+	"fs":      "io/fs",
+	"fstest":  "testing/fstest",
+	"http":    "net/http",
+	"io":      "io",
+	"iter":    "iter",
+	"log":     "log",
+	"maps":    "maps",
+	"os":      "os",
+	"signal":  "os/signal",
+	"slices":  "slices",
+	"slog":    "log/slog",
+	"strings": "strings",
+	"syscall": "syscall",
+	"testing": "testing",
+	"time":    "time",
+
+	"fx":      "go.uber.org/fx",
+	"fxtest":  "go.uber.org/fx/fxtest",
+	"lo":      "github.com/samber/lo",
+	"pgconn":  "github.com/jackc/pgx/v5/pgconn",
+	"pgtype":  "github.com/jackc/pgx/v5/pgtype",
+	"pgx":     "github.com/jackc/pgx/v5",
+	"pgxpool": "github.com/jackc/pgx/v5/pgxpool",
+
+	"embedded":   "github.com/pgdbm/pgdbm-go/pgdbm/embedded",
+	"fxpgdbm":    "github.com/pgdbm/pgdbm-go/fxpgdbm",
+	"migrations": "github.com/pgdbm/pgdbm-go/migrations",
+	"module":     "github.com/pgdbm/pgdbm-go/module",
+	"pgdbm":      "github.com/pgdbm/pgdbm-go/pgdbm",
+	"pgdbmtest":  "github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest",
+	"repo":       "github.com/pgdbm/pgdbm-go/repo",
+}
