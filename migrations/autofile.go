@@ -28,7 +28,7 @@ func (s *session) runAuto(ctx context.Context, t *target, p pending) (outcome, e
 	s.dirty = true
 	got, _, err := pipeline(ctx, s.conn, []request{t.fence(p.file, StatusRunning, p, s.m.cfg, s.m.host)}, nil)
 	if err != nil {
-		return 0, t.failFile(p.File, fmt.Errorf("recording it: %w", err))
+		return 0, t.failFile(p.File, during("recording it", err))
 	}
 	if len(got[0].rows) == 0 {
 		return skipped, nil
@@ -95,10 +95,10 @@ func (s *session) runAlone(ctx context.Context, t *target, f *file, i int, st re
 		s.m.log.WarnContext(ctx, "dropping an invalid index that an earlier failure has left", "module", t.Module, "schema", t.Schema, "file", f.File, "index", x.name)
 		s.m.observe(ctx, Event{Kind: EventIndexDropped, Module: t.Module, Schema: t.Schema, File: f.File, Statement: i + 1, Statements: len(f.up.statements)})
 		if err := exec(ctx, s.conn, request{sql: "drop index concurrently if exists " + x.name}); err != nil {
-			return t.failStatement(f.up, i, st, fmt.Errorf("dropping the invalid index %s: %w", x.name, err))
+			return t.failStatement(f.up, i, st, during("dropping the invalid index "+x.name, err))
 		}
 	}
-	w := s.m.watchBlockers(ctx, t, f.File, pid)
+	w := s.m.watchBlockers(ctx, t, f.File, pid, lock)
 	err = exec(ctx, s.conn, request{sql: st.sql})
 	blockers := w.end()
 	if err == nil && isIndex {
@@ -143,7 +143,7 @@ func (s *session) recordFailure(ctx context.Context, t *target, f *file, failure
 	if conn.IsClosed() {
 		other, err := s.m.pool.Dedicated(ctx)
 		if err != nil {
-			return errors.Join(failure, t.fail(fmt.Errorf("recording the failure: %w", err)))
+			return errors.Join(failure, t.fail(during("recording the failure", err)))
 		}
 		defer func() { _ = other.Close(ctx) }()
 		conn = other.PgConn()
@@ -154,7 +154,7 @@ func (s *session) recordFailure(ctx context.Context, t *target, f *file, failure
 		args: []any{t.Module, f.Key, reason(failure.Err), failure.SQLState},
 	})
 	if err != nil {
-		return errors.Join(failure, t.fail(fmt.Errorf("recording the failure: %w", err)))
+		return errors.Join(failure, t.fail(during("recording the failure", err)))
 	}
 	return failure
 }

@@ -19,21 +19,24 @@ type watch struct {
 	blocked []Session // seen last
 }
 
-// The watch begins to look when a file has run this long without being done, and
-// looks so often.
+// The watch begins to look when a file has run this long, sooner when its
+// lock_timeout is short, and looks so often.
 const (
 	watchAfter = 150 * time.Millisecond
 	watchEvery = 250 * time.Millisecond
 )
 
-// watchBlockers watches the backend pid until stopped. Events are left to the
-// caller: an Observer is called from one goroutine.
-func (m *Migrator) watchBlockers(ctx context.Context, t *target, file, pid string) *watch {
+// watchBlockers watches the backend pid until stopped.
+func (m *Migrator) watchBlockers(ctx context.Context, t *target, file, pid string, lockTimeout time.Duration) *watch {
+	first := watchAfter
+	if lockTimeout > 0 {
+		first = min(first, max(lockTimeout/4, 20*time.Millisecond))
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watch{stop: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		for pause := watchAfter; sleep(ctx, pause) == nil; pause = watchEvery {
+		for pause := first; sleep(ctx, pause) == nil; pause = watchEvery {
 			rows, err := m.pool.Pgx().Query(ctx, "select "+sessionColumns+
 				" from pg_catalog.pg_stat_activity where pid = any(pg_catalog.pg_blocking_pids($1::text::int))", pgx.QueryExecModeExec, pid)
 			if found := collectSessions(rows, err); len(found) > 0 {

@@ -81,6 +81,24 @@ func (s Session) String() string {
 	return out
 }
 
+// stageError says what was being done when an error occurred.
+type stageError struct {
+	stage string
+	err   error
+}
+
+// during classifies an error and says what was being done.
+func during(stage string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &stageError{stage: stage, err: pgdbm.Classify(err)}
+}
+
+func (e *stageError) Error() string { return e.stage + ": " + reason(e.err) }
+
+func (e *stageError) Unwrap() error { return e.err }
+
 // fail wraps an error about the target.
 func (t *target) fail(err error) error {
 	if err == nil {

@@ -21,7 +21,6 @@ const (
 	EventLockWait     EventKind = "lock wait"     // another run has the schema: Sessions, Duration so far
 	EventFileStarted  EventKind = "file started"  // Attempt from 1
 	EventStatement    EventKind = "statement"     // Statement of Statements has been executed
-	EventBlocked      EventKind = "blocked"       // a statement waits for Sessions
 	EventIndexDropped EventKind = "index dropped" // an invalid index of an earlier failure; it is built again
 	EventRetry        EventKind = "retry"         // the file starts over after Attempt: Err, Sessions
 	EventFileApplied  EventKind = "file applied"  // Done of Total, Duration

@@ -76,7 +76,7 @@ func (s *session) reset(ctx context.Context) error {
 	if s.pooled || !s.dirty {
 		return nil
 	}
-	requests := append([]request{{sql: "reset all"}}, s.ownRole()...)
+	requests := append([]request{{sql: "reset all"}, {sql: "discard temp"}, {sql: "deallocate all"}}, s.ownRole()...)
 	if err := exec(ctx, s.conn, requests...); err != nil {
 		return err
 	}

@@ -29,12 +29,12 @@ type Status struct {
 func (m *Migrator) Status(ctx context.Context) ([]Status, error) {
 	found, err := m.readHeads(ctx, m.targets)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: reading the heads: %w", err)
+		return nil, fmt.Errorf("migrations: %w", during("reading the heads", err))
 	}
 	tracked := lo.Filter(m.targets, func(t *target, _ int) bool { return found[t.Schema].exists })
 	rows, err := readRecords(ctx, m.pool.Pgx(), tracked, false)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: reading the records: %w", err)
+		return nil, fmt.Errorf("migrations: %w", during("reading the records", err))
 	}
 	return lo.Map(m.targets, func(t *target, _ int) Status {
 		d, err := t.decide(rows[t], scope{}, m.cfg.OutOfOrder)
@@ -84,12 +84,12 @@ func (m *Migrator) History(ctx context.Context, scopes ...Scope) ([]Record, erro
 	}
 	found, err := m.readHeads(ctx, targets)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: reading the heads: %w", err)
+		return nil, fmt.Errorf("migrations: %w", during("reading the heads", err))
 	}
 	tracked := lo.Filter(targets, func(t *target, _ int) bool { return found[t.Schema].exists })
 	rows, err := readRecords(ctx, m.pool.Pgx(), tracked, true)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: reading the records: %w", err)
+		return nil, fmt.Errorf("migrations: %w", during("reading the records", err))
 	}
 	return lo.FlatMap(tracked, func(t *target, _ int) []Record { return rows[t] }), nil
 }

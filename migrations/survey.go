@@ -19,13 +19,13 @@ type survey struct {
 func (m *Migrator) survey(ctx context.Context, targets []*target, s scope) (*survey, error) {
 	heads, err := m.readHeads(ctx, targets)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: reading the heads: %w", err)
+		return nil, fmt.Errorf("migrations: %w", during("reading the heads", err))
 	}
 	out := &survey{tracked: heads, decisions: map[*target]*decision{}}
 	behind := lo.Filter(targets, func(t *target, _ int) bool { return !t.current(heads[t.Schema]) })
 	rows, err := readRecords(ctx, m.pool.Pgx(), lo.Filter(behind, func(t *target, _ int) bool { return heads[t.Schema].exists }), false)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: reading the records: %w", err)
+		return nil, fmt.Errorf("migrations: %w", during("reading the records", err))
 	}
 	var errs []error
 	for _, t := range behind {

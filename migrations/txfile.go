@@ -32,7 +32,7 @@ func (s *session) runTx(ctx context.Context, t *target, p pending) (outcome, err
 
 	got, _, err := pipeline(ctx, s.conn, []request{t.fence(p.file, StatusApplied, p, s.m.cfg, s.m.host)}, nil)
 	if err != nil {
-		return 0, t.failFile(p.File, fmt.Errorf("recording it: %w", err))
+		return 0, t.failFile(p.File, during("recording it", err))
 	}
 	if len(got[0].rows) == 0 {
 		return skipped, nil
@@ -42,7 +42,7 @@ func (s *session) runTx(ctx context.Context, t *target, p pending) (outcome, err
 		return 0, err
 	}
 	if err := s.commit(ctx, xact); err != nil {
-		return 0, t.failFile(p.File, fmt.Errorf("commit: %w", err))
+		return 0, t.failFile(p.File, during("commit", err))
 	}
 	return applied, nil
 }
@@ -58,7 +58,7 @@ func (s *session) runStatements(ctx context.Context, t *target, f *file, stateme
 	n := len(requests)
 	requests = append(requests, s.closing(t, f, xact)...)
 
-	w := s.m.watchBlockers(ctx, t, f.File, pid)
+	w := s.m.watchBlockers(ctx, t, f.File, pid, lock)
 	got, failed, err := pipeline(ctx, s.conn, requests, func(i int) {
 		if i > 0 && i < n {
 			s.m.observe(ctx, Event{Kind: EventStatement, Module: t.Module, Schema: t.Schema, File: f.File, Statement: i, Statements: len(statements)})
@@ -73,7 +73,7 @@ func (s *session) runStatements(ctx context.Context, t *target, f *file, stateme
 		}
 		return e
 	case err != nil:
-		return t.failFile(f.File, fmt.Errorf("recording it: %w", err))
+		return t.failFile(f.File, during("recording it", err))
 	case s.conn.TxStatus() != 'T' || got[n+closingUpdate].affected != 1:
 		return t.failFile(f.File, fmt.Errorf("%w: the file ended the transaction that it ran in", ErrTxControl))
 	}

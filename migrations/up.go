@@ -74,7 +74,7 @@ func (m *Migrator) warn(ctx context.Context, report *Report, targets []*target, 
 
 func (r *upRun) all(ctx context.Context, targets []*target) (err error) {
 	if r.session, err = r.m.openSession(ctx); err != nil {
-		return fmt.Errorf("migrations: opening a connection: %w", err)
+		return fmt.Errorf("migrations: %w", during("opening a connection", err))
 	}
 	defer r.session.close(ctx)
 	for _, t := range targets {
