@@ -69,7 +69,8 @@ type Config struct {
 	Logger  *slog.Logger      // nil logs nothing
 	Tracers []pgx.QueryTracer // called in this order; each may implement pgx's further tracer interfaces
 
-	// SlowQuery is the duration from which a statement is logged as slow. 0 logs none.
+	// SlowQuery is the duration from which a statement is logged as slow, with its
+	// SQL but without its arguments. 0 logs none.
 	SlowQuery time.Duration
 }
 

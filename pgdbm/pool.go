@@ -86,7 +86,7 @@ func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 
 // hook completes pgx's configuration with what depends on the pool's state.
 func (p *Pool) hook(pc *pgxpool.Config) {
-	pc.ConnConfig.Tracer = composeTracers(p.cfg.Tracers)
+	pc.ConnConfig.Tracer = p.cfg.tracer()
 	pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error {
 		if p.isPooled() {
 			adaptToPooler(cc)

@@ -52,6 +52,9 @@ func (p *Pool) probe(ctx context.Context) error {
 	if err != nil {
 		return classify(err, "", "")
 	}
+	if pooled && len(p.cfg.OnConnect) > 0 {
+		return errors.New("pgdbm: a transaction pooler was found, through which OnConnect does not work")
+	}
 	p.pooled.Store(&pooled)
 	if pooled && p.owned {
 		p.pgx.Reset() // connections made before we knew carry the wrong settings

@@ -1,0 +1,48 @@
+package pgdbm_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+func TestSlowQueriesAreLoggedWithoutArguments(t *testing.T) {
+	t.Parallel()
+	log := &logBuffer{}
+	trips := &roundTrips{} // beside a tracer of the user's own
+	m := bind(t, open(t, pgdbm.Config{SlowQuery: time.Millisecond, Logger: log.logger(), Tracers: []pgx.QueryTracer{trips}}), "")
+	ctx := t.Context()
+	exec(t, m, "select 'slow', pg_sleep(0.01), $1::text", secret)
+	err := m.InTx(ctx, func(tx *pgdbm.Tx) error {
+		return second(tx.Exec(ctx, "select 'slow in a transaction', pg_sleep(0.01), $1::text", secret))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := log.String()
+	for _, want := range []string{"slow query", "'slow', pg_sleep", "slow in a transaction", "dur="} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in the log: %s", want, got)
+		}
+	}
+	if strings.Contains(got, secret) {
+		t.Errorf("log: %s", got)
+	}
+	if !strings.Contains(strings.Join(trips.list(), "\n"), "'slow'") {
+		t.Error("the user's tracer was not called")
+	}
+}
+
+func TestQuickQueriesAreNotLogged(t *testing.T) {
+	t.Parallel()
+	log := &logBuffer{}
+	m := bind(t, open(t, pgdbm.Config{SlowQuery: time.Hour, Logger: log.logger()}), "")
+	exec(t, m, "select 1")
+	if strings.Contains(log.String(), "slow query") {
+		t.Errorf("log: %s", log)
+	}
+}
