@@ -67,7 +67,7 @@ func (s *Scanner[T]) ScanOver(base T) (T, error) {
 
 func (s *Scanner[T]) prepare() error {
 	if !fixedAddresses(reflect.TypeFor[T]()) {
-		s.byRow = api().NewRowScanner(adapter{s.rows})
+		s.byRow = api().NewRowScanner(byRow{adapter{s.rows}})
 		return nil
 	}
 	if opaque(reflect.TypeFor[T]()) {
@@ -78,7 +78,7 @@ func (s *Scanner[T]) prepare() error {
 	if err := api().NewRowScanner(capture).Scan(s.scratch); err != nil {
 		return describe(err)
 	}
-	s.targets = capture.targets
+	s.targets = adaptEnums(s.rows, capture.targets)
 	return nil
 }
 
@@ -89,7 +89,7 @@ func Into[T any](rows pgx.Rows, dst *T, more ...any) error {
 	if err := api().NewRowScanner(capture).Scan(dst); err != nil {
 		return describe(err)
 	}
-	return rows.Scan(append(capture.targets, more...)...)
+	return rows.Scan(append(adaptEnums(rows, capture.targets), more...)...)
 }
 
 // fixedAddresses reports whether scany scans into the value itself: not into a
@@ -105,7 +105,7 @@ func fixedAddresses(t reflect.Type) bool {
 		for i := range t.NumField() {
 			field := t.Field(i)
 			switch {
-			case !field.IsExported() && !field.Anonymous, field.Tag.Get("db") == "-":
+			case !field.IsExported() && !field.Anonymous, field.Tag.Get("db") == "-", strings.Contains(field.Tag.Get("db"), ",json"):
 			case field.Type.Kind() == reflect.Pointer && field.Type.Elem().Kind() == reflect.Struct &&
 				(field.Anonymous || !opaque(field.Type.Elem())):
 				return false
@@ -169,6 +169,11 @@ func (a adapter) Columns() ([]string, error) {
 	}
 	return columns, nil
 }
+
+// byRow is scanned into by scany itself.
+type byRow struct{ adapter }
+
+func (b byRow) Scan(targets ...any) error { return b.Rows.Scan(adaptEnums(b.Rows, targets)...) }
 
 // capture notes the targets of a scan instead of scanning.
 type capture struct {
