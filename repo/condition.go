@@ -2,6 +2,7 @@ package repo
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"reflect"
 
@@ -181,13 +182,14 @@ func (c Column[T, V]) array(values []V) (array any, null bool, err error) {
 		return nil, false, errZeroColumn
 	}
 	typ := c.f.typ
-	if reflect.TypeFor[V]() == typ && !c.f.opts.has(optJSON) && !c.f.nullable {
+	if reflect.TypeFor[V]() == typ && !c.f.opts.has(optJSON) && !c.f.nullable && !typ.Implements(valuerType) {
 		return plain(append([]V{}, values...)), false, nil // a copy: the caller may go on using his
 	}
 	if c.f.opts.has(optJSON) {
 		typ = reflect.TypeFor[string]()
 	}
 	out := reflect.MakeSlice(reflect.SliceOf(typ), 0, len(values))
+	texts := make([]string, 0, len(values))
 	for _, v := range values {
 		arg, err := c.value(v)
 		if err != nil {
@@ -197,7 +199,19 @@ func (c Column[T, V]) array(values []V) (array any, null bool, err error) {
 			null = true
 			continue
 		}
+		if valuer, ok := arg.(driver.Valuer); ok { // text works whatever pgx knows of the type
+			value, err := valuer.Value()
+			if err != nil {
+				return nil, false, fmt.Errorf("column %s: %w", c.f.name, err)
+			}
+			if s, ok := value.(string); ok {
+				texts = append(texts, s)
+			}
+		}
 		out = reflect.Append(out, reflect.ValueOf(arg))
+	}
+	if len(texts) == out.Len() {
+		return texts, null, nil
 	}
 	return plain(out.Interface()), null, nil
 }

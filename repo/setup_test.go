@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -51,9 +52,22 @@ func open(tb testing.TB, ddl ...string) *pgdbm.Manager {
 	return openWith(tb, pgdbm.Config{}, ddl...)
 }
 
+// openMode is open with one of pgx's exec modes.
+func openMode(tb testing.TB, mode string, ddl ...string) *pgdbm.Manager {
+	tb.Helper()
+	dsn, err := url.Parse(testkit.ConnString(tb))
+	check(tb, err)
+	params := dsn.Query()
+	params.Set("default_query_exec_mode", mode)
+	dsn.RawQuery = params.Encode()
+	return openWith(tb, pgdbm.Config{ConnString: dsn.String()}, ddl...)
+}
+
 func openWith(tb testing.TB, cfg pgdbm.Config, ddl ...string) *pgdbm.Manager {
 	tb.Helper()
-	cfg.ConnString = testkit.ConnString(tb)
+	if cfg.ConnString == "" {
+		cfg.ConnString = testkit.ConnString(tb)
+	}
 	pool, err := pgdbm.Open(tb.Context(), cfg)
 	if err != nil {
 		tb.Fatal(err)
