@@ -61,13 +61,15 @@ func (e *Error) fromClient(err error) {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		e.Class = ErrNotFound
+	case errors.As(err, &connErr): // also when it ran out of time: nobody answered
+		e.Class = ErrUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Class = ErrTimeout
 	case errors.Is(err, context.Canceled), errors.Is(err, pgx.ErrTxClosed):
 		// the caller's own doing: no class
 	case strings.HasPrefix(err.Error(), encodeFailed):
 		e.Class = ErrInvalid
-	case errors.As(err, &connErr), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.As(err, &netErr),
 		strings.Contains(err.Error(), "conn closed"):
 		e.Class = ErrUnavailable

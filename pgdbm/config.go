@@ -103,15 +103,24 @@ const (
 
 // Validate reports every mistake at once.
 func (c Config) Validate() error {
+	return errors.Join(c.validateServer(), c.validateRest())
+}
+
+func (c Config) validateServer() error {
+	if c.ConnString == "" && c.Host == "" {
+		return errors.New("pgdbm: config: no server: set ConnString or Host, or use ConfigFromEnv")
+	}
+	if c.ConnString != "" && (c.Host != "" || c.Port != 0 || c.Database != "" || c.User != "") {
+		return errors.New("pgdbm: config: ConnString excludes Host, Port, Database and User: set one or the other")
+	}
+	return nil
+}
+
+// validateRest is Validate without the question which server it is.
+func (c Config) validateRest() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("pgdbm: config: "+format, args...)) }
 
-	if c.ConnString == "" && c.Host == "" {
-		wrong("no server: set ConnString or Host, or use ConfigFromEnv")
-	}
-	if c.ConnString != "" && (c.Host != "" || c.Port != 0 || c.Database != "" || c.User != "") {
-		wrong("ConnString excludes Host, Port, Database and User: set one or the other")
-	}
 	if c.Schema != "" {
 		if err := ValidateSchema(c.Schema); err != nil {
 			errs = append(errs, err)

@@ -71,11 +71,9 @@ func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 	if pool == nil {
 		return nil, errors.New("pgdbm: Borrow: the pool is nil")
 	}
-	cfg.ConnString, cfg.Host, cfg.Port, cfg.Database, cfg.User = "borrowed", "", 0, "", ""
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.validateRest(); err != nil {
 		return nil, err
 	}
-	cfg.ConnString = ""
 	cfg = cfg.withDefaults()
 	p := &Pool{pgx: pool, cfg: cfg, log: cfg.Logger, texts: newExpander()}
 	if cfg.Pooler != PoolerAuto {
