@@ -1,0 +1,58 @@
+// Package database finds the application's PostgreSQL: the one that the
+// environment names, else a private one that starts by itself.
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
+)
+
+// Database is a server that answers, or will, and how to reach it.
+type Database struct {
+	Config pgdbm.Config
+
+	server *embedded.Server // nil: somebody else's
+}
+
+// Open returns the server that the environment names; see
+// [pgdbm.ConfigFromEnv]. Without one it starts a private server. The caller
+// closes the database, which ends that server and removes its files.
+func Open(ctx context.Context, log *slog.Logger) (*Database, error) {
+	cfg, err := pgdbm.ConfigFromEnv()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ConnString != "" || cfg.Host != "" {
+		cfg.Logger = log
+		return &Database{Config: cfg}, nil
+	}
+	server, err := embedded.Start(ctx, embedded.Config{Private: true, Logger: log})
+	if errors.Is(err, embedded.ErrNoBinaries) {
+		err = fmt.Errorf("%w\n  export DATABASE_URL=postgres://user:password@host/database", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Database{pgdbm.Config{ConnString: server.ConnString("postgres"), Logger: log}, server}, nil
+}
+
+// String says which server it is and how it was found, without a password.
+func (d *Database) String() string {
+	if d.server != nil {
+		return d.server.String() + ", private"
+	}
+	return d.Config.String() + ", from the environment"
+}
+
+// Close ends a private server and removes its files.
+func (d *Database) Close(ctx context.Context) error {
+	if d.server == nil {
+		return nil
+	}
+	return d.server.Close(ctx)
+}
