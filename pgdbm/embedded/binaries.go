@@ -97,8 +97,12 @@ func (f finder) named(ctx context.Context, dir string, major int) (binaries, err
 func (f finder) installed(ctx context.Context, major int) (found []binaries, tried []string) {
 	seen := map[string]bool{}
 	consider := func(where, dir string) {
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			dir = real
+		if dir == "" {
+			tried = append(tried, where+": not there")
+			return
+		}
+		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = resolved
 		}
 		if seen[dir] {
 			return
@@ -114,21 +118,7 @@ func (f finder) installed(ctx context.Context, major int) (found []binaries, tri
 			found = append(found, b)
 		}
 	}
-	if bin := f.program("postgres"); bin == "" {
-		tried = append(tried, "PATH: no postgres")
-	} else {
-		if real, err := filepath.EvalSymlinks(bin); err == nil {
-			bin = real
-		}
-		consider("PATH", filepath.Dir(bin))
-	}
-	if config := f.program("pg_config"); config == "" {
-		tried = append(tried, "pg_config: not in PATH")
-	} else if out, err := exec.CommandContext(ctx, config, "--bindir").Output(); err != nil { //nolint:gosec // found in PATH
-		tried = append(tried, fmt.Sprintf("pg_config --bindir: %v", err))
-	} else {
-		consider("pg_config --bindir", strings.TrimSpace(string(out)))
-	}
+	consider("postgres in PATH", f.inPath())
 	globs := slices.Clone(f.search)
 	if err := f.ownCache(); err == nil {
 		globs = append(globs, filepath.Join(f.cache, "*", "bin"))
@@ -144,8 +134,38 @@ func (f finder) installed(ctx context.Context, major int) (found []binaries, tri
 			consider(glob, dir)
 		}
 	}
+	if len(found) == 0 { // last, for asking it takes longer than joining a server
+		consider("pg_config --bindir", f.bindir(ctx))
+	}
 	slices.SortStableFunc(found, func(a, b binaries) int { return compareVersions(b.Version, a.Version) })
 	return found, tried
+}
+
+// inPath returns the directory of the server program in PATH, which may be a
+// link to it, or "".
+func (f finder) inPath() string {
+	program := f.program("postgres")
+	if program == "" {
+		return ""
+	}
+	if resolved, err := filepath.EvalSymlinks(program); err == nil {
+		program = resolved
+	}
+	return filepath.Dir(program)
+}
+
+// bindir asks pg_config, which may know of a PostgreSQL in an unusual place. It
+// returns "" if there is none.
+func (f finder) bindir(ctx context.Context) string {
+	config := f.program("pg_config")
+	if config == "" {
+		return ""
+	}
+	out, err := exec.CommandContext(ctx, config, "--bindir").Output() //nolint:gosec // found in PATH
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // program returns the path of a program in PATH, "" if it is not there.
@@ -211,8 +231,12 @@ func numbersOf(version string) []int {
 		}
 		ns = append(ns, n)
 	}
-	if strings.ContainsAny(version, "abcdefghijklmnopqrstuvwxyz") && len(ns) > 1 {
-		ns[1] -= 1000 // 18beta1 is older than 18.0
+	switch { // older than 18.0
+	case len(ns) < 2:
+	case strings.Contains(version, "rc"):
+		ns[1] -= 1000
+	case strings.Contains(version, "beta"):
+		ns[1] -= 2000
 	}
 	return ns
 }

@@ -151,7 +151,7 @@ func relink(tree string) error {
 			return fmt.Errorf("pg-symlinks.json: %w", err)
 		}
 		if err := root.Symlink(to, target); err != nil {
-			return err
+			return fmt.Errorf("pg-symlinks.json: %w", err)
 		}
 	}
 	return nil

@@ -2,19 +2,15 @@ package embedded
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	mrand "math/rand/v2"
-	"net"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // privateSettings are for a server with real data: durable, and for one owner.
@@ -104,7 +100,7 @@ func claim(ctx context.Context, dir string, a account) (home string, owned *os.F
 	}
 	defer held.Close() //nolint:errcheck // closing releases the lock
 	sweep(ctx, dir, a)
-	home = filepath.Join(dir, "p"+strconv.FormatUint(uint64(mrand.Uint32()), 16))
+	home = filepath.Join(dir, "p"+strconv.FormatUint(uint64(rand.Uint32()), 16))
 	if err := os.Mkdir(home, 0o711); err != nil { //nolint:gosec // only to pass through
 		return "", nil, fmt.Errorf("embedded: %w", err)
 	}
@@ -189,37 +185,4 @@ func (s *Server) startOwned(ctx context.Context, cfg Config) error {
 		s.process.kill()
 	}
 	return err
-}
-
-// setPassword gives the superuser a new random password, through the socket.
-// The statement is never logged, even if the server logs all statements.
-func (s *Server) setPassword(ctx context.Context) error {
-	conn, err := session(ctx, s.inst.socketURL("postgres"), "pgdbm start")
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	password := rand.Text()
-	_, err = conn.Exec(ctx, "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic'; "+
-		"SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD '"+password+"'", pgx.QueryExecModeSimpleProtocol)
-	if err != nil {
-		return fmt.Errorf("embedded: set the password: %w", err)
-	}
-	s.password = password
-	return nil
-}
-
-// freePort returns a TCP port of 127.0.0.1 that nobody uses. PostgreSQL cannot
-// choose one itself: port 0 is an error to it.
-func freePort(ctx context.Context) (int, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("embedded: no free port: %w", err)
-	}
-	defer l.Close() //nolint:errcheck // it only chose the port
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("embedded: no free port: %s", l.Addr())
-	}
-	return addr.Port, nil
 }

@@ -1,0 +1,129 @@
+package embedded_test
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
+)
+
+func TestPrivateServerLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := stateDir(t)
+	s := start(t, embedded.Config{Dir: dir, Private: true})
+	equal(t, s.Origin(), embedded.Started)
+	for setting, want := range map[string]string{"fsync": "on", "full_page_writes": "on", "listen_addresses": ""} {
+		equal(t, query[string](t, s.ConnString("postgres"), "SHOW "+setting), want)
+	}
+	other := start(t, embedded.Config{Dir: dir, Private: true})
+	if other.DataDir() == s.DataDir() {
+		t.Error("two private servers share their data")
+	}
+
+	pid := postmaster(s.DataDir())
+	noError(t, s.Close(t.Context()))
+	noError(t, s.Close(t.Context()))
+	equal(t, running(pid), false)
+	homes, err := filepath.Glob(filepath.Join(dir, "p*"))
+	noError(t, err)
+	equal(t, len(homes), 1) // the other's
+	equal(t, query[int](t, other.ConnString("postgres"), "SELECT 1"), 1)
+}
+
+func TestPrivateServerWithTCP(t *testing.T) {
+	t.Parallel()
+	s := start(t, embedded.Config{Dir: stateDir(t), Private: true, TCP: true, Settings: map[string]string{"log_statement": "all"}})
+	u, err := url.Parse(s.ConnString("postgres"))
+	noError(t, err)
+	equal(t, u.Hostname(), "127.0.0.1")
+	equal(t, query[string](t, u.String(), "SELECT host(inet_server_addr())"), "127.0.0.1")
+
+	password, _ := u.User.Password()
+	if len(password) < 20 {
+		t.Errorf("short password %q", password)
+	}
+	for _, user := range []*url.Userinfo{url.User("postgres"), url.UserPassword("postgres", "postgres")} {
+		u.User = user
+		_, err = pgx.Connect(t.Context(), u.String())
+		errorContains(t, err, "password authentication failed")
+	}
+	log, err := os.ReadFile(s.Log())
+	noError(t, err)
+	if len(log) == 0 || contains(string(log), password) {
+		t.Error("the log is empty or has the password in it")
+	}
+	if contains(s.String(), password) {
+		t.Error("the description has the password in it")
+	}
+}
+
+func TestPrivateServerOfKilledOwner(t *testing.T) {
+	t.Parallel()
+	dir := stateDir(t)
+	cfg := embedded.Config{Dir: dir, Private: true, TCP: true, Idle: time.Second}
+	h := begin(t, cfg).ready(t)
+	pid := postmaster(h.DataDir)
+	client, err := pgx.Connect(t.Context(), h.ConnString) // somebody else's session does not keep it
+	noError(t, err)
+	defer client.Close(t.Context()) //nolint:errcheck // the server is gone
+	h.kill(t)
+	eventually(t, "the server is gone", func() bool { return !running(pid) })
+
+	next := start(t, cfg)
+	if _, err := os.Stat(h.DataDir); !os.IsNotExist(err) {
+		t.Errorf("the dead owner's directory is still there: %v", err)
+	}
+	equal(t, next.Origin(), embedded.Started)
+}
+
+func TestPrivateServerIsSweptWhileItRuns(t *testing.T) {
+	t.Parallel()
+	dir := stateDir(t)
+	h := begin(t, embedded.Config{Dir: dir, Private: true, Idle: time.Hour}).ready(t)
+	pid := postmaster(h.DataDir)
+	h.kill(t)
+	equal(t, running(pid), true)
+	start(t, embedded.Config{Dir: dir, Private: true})
+	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	if _, err := os.Stat(h.DataDir); !os.IsNotExist(err) {
+		t.Errorf("the dead owner's directory is still there: %v", err)
+	}
+}
+
+func TestPrivateServerKeepsNamedData(t *testing.T) {
+	t.Parallel()
+	dir, home := stateDir(t), stateDir(t)
+	noError(t, os.Chmod(home, 0o711)) //nolint:gosec // the server's user must pass through
+	cfg := embedded.Config{Dir: dir, Private: true, DataDir: filepath.Join(home, "data")}
+	s := start(t, cfg)
+	equal(t, s.Origin(), embedded.Started)
+	execute(t, s.ConnString("postgres"), "CREATE TABLE kept AS SELECT 42 AS answer")
+	noError(t, s.Close(t.Context()))
+
+	cfg.TCP = true
+	again := start(t, cfg)
+	equal(t, again.Origin(), embedded.Restarted)
+	equal(t, query[int](t, again.ConnString("postgres"), "SELECT answer FROM kept"), 42)
+
+	cfg.Version = 99
+	_, err := embedded.Start(t.Context(), cfg)
+	errorContains(t, err, "is of PostgreSQL", "not 99")
+	cfg.Version = 0
+	cfg.DataDir = dir // not empty
+	_, err = embedded.Start(t.Context(), cfg)
+	errorContains(t, err, "neither empty nor a data directory")
+}
+
+func TestConfigMistakesAreJoined(t *testing.T) {
+	t.Parallel()
+	_, err := embedded.Start(t.Context(), embedded.Config{
+		Version: 9, TCP: true, DataDir: "data", Dir: "state", Idle: time.Millisecond,
+	})
+	errorContains(t, err, "Version 9 is too old", "TCP needs Private", "DataDir needs Private",
+		`DataDir "data" is not an absolute path`, `Dir "state" is not an absolute path`, "Idle 1ms is too short")
+}

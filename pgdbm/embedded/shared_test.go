@@ -1,0 +1,204 @@
+package embedded_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
+)
+
+func TestSharedServer(t *testing.T) {
+	t.Parallel()
+	cfg := embedded.Config{Dir: stateDir(t)}
+	first := start(t, cfg)
+	equal(t, first.Origin(), embedded.Started)
+	second := start(t, cfg)
+	equal(t, second.Origin(), embedded.Joined)
+	equal(t, second.ConnString("postgres"), first.ConnString("postgres"))
+	if !strings.HasPrefix(first.String(), "PostgreSQL "+first.Version()+" from /") {
+		t.Errorf("described as %q", first)
+	}
+	if _, err := os.Stat(first.Log()); err != nil {
+		t.Error(err)
+	}
+
+	for setting, want := range map[string]string{
+		"server_encoding": "UTF8", "fsync": "off", "listen_addresses": "", "autovacuum": "off",
+		"max_connections": "500", "TimeZone": "UTC", "dynamic_shared_memory_type": "mmap",
+	} {
+		equal(t, query[string](t, first.ConnString("postgres"), "SHOW "+setting), want)
+	}
+	equal(t, query[string](t, first.ConnString("postgres"), "SELECT upper('grün')"), "GRÜN")
+
+	_, err := os.Stat(first.DataDir())
+	noError(t, err)
+	fi, err := os.Stat(filepath.Dir(strings.TrimPrefix(first.DataDir(), "")))
+	noError(t, err)
+	equal(t, fi.Mode().Perm(), 0o711)
+	for _, dir := range []string{"data", "s"} {
+		fi, err := os.Stat(filepath.Join(filepath.Dir(first.DataDir()), dir))
+		noError(t, err)
+		equal(t, fi.Mode().Perm(), 0o700)
+	}
+}
+
+func TestSharedServerWithSettingsIsAnother(t *testing.T) {
+	t.Parallel()
+	dir := stateDir(t)
+	plain := start(t, embedded.Config{Dir: dir})
+	other := start(t, embedded.Config{Dir: dir, Settings: map[string]string{"work_mem": "7MB"}})
+	equal(t, other.Origin(), embedded.Started)
+	equal(t, query[string](t, other.ConnString("postgres"), "SHOW work_mem"), "7MB")
+	equal(t, query[string](t, plain.ConnString("postgres"), "SHOW work_mem"), "4MB")
+}
+
+// The life of a server through several processes: five start it at once, the
+// last leaves, it stops, and the next finds its data.
+func TestSharedServerAmongProcesses(t *testing.T) {
+	t.Parallel()
+	cfg := embedded.Config{Dir: stateDir(t), Idle: time.Second}
+	var helpers []*helper
+	for range 5 {
+		helpers = append(helpers, begin(t, cfg))
+	}
+	origins := map[embedded.Origin]int{}
+	for _, h := range helpers {
+		origins[h.ready(t).Origin]++
+	}
+	equal(t, fmt.Sprint(origins), fmt.Sprint(map[embedded.Origin]int{embedded.Started: 1, embedded.Joined: 4}))
+	execute(t, helpers[0].ConnString, "CREATE DATABASE kept")
+
+	data := helpers[0].DataDir
+	pid := postmaster(data)
+	for _, h := range helpers[:3] {
+		h.end(t)
+	}
+	equal(t, query[int](t, helpers[4].ConnString, "SELECT 1"), 1)
+	for _, h := range helpers[3:] {
+		h.kill(t) // no client says goodbye
+	}
+	eventually(t, "the server is gone", func() bool { return !running(pid) })
+
+	again := start(t, cfg)
+	equal(t, again.Origin(), embedded.Restarted)
+	equal(t, query[int](t, again.ConnString("kept"), "SELECT 1"), 1)
+}
+
+func TestSharedServerAfterKilledPostmaster(t *testing.T) {
+	t.Parallel()
+	cfg := embedded.Config{Dir: stateDir(t)}
+	first := start(t, cfg)
+	execute(t, first.ConnString("postgres"), "CREATE DATABASE kept")
+	pid := postmaster(first.DataDir())
+	noError(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, "the server is gone", func() bool { return !running(pid) })
+
+	again := start(t, cfg)
+	equal(t, again.Origin(), embedded.Restarted)
+	equal(t, again.DataDir(), first.DataDir())
+	equal(t, query[int](t, again.ConnString("kept"), "SELECT 1"), 1)
+}
+
+func TestSharedServerWithBadState(t *testing.T) {
+	t.Parallel()
+	cfg := embedded.Config{Dir: stateDir(t)}
+	previous := start(t, cfg)
+	for name, spoil := range map[string]func(string) string{
+		"truncated":    func(s string) string { return s[:len(s)/2] },
+		"empty":        func(string) string { return "" },
+		"other boot":   func(s string) string { return strings.Replace(s, `"boot":"`, `"boot":"x`, 1) },
+		"other binary": func(s string) string { return strings.Replace(s, previous.Version(), "15.0", 1) },
+		"leads out":    func(string) string { return `{"instance":"../../etc"}` },
+	} {
+		pid := postmaster(previous.DataDir())
+		noError(t, syscall.Kill(pid, syscall.SIGKILL))
+		eventually(t, "the server is gone", func() bool { return !running(pid) })
+		file := filepath.Join(previous.Home(), "state.json")
+		content, err := os.ReadFile(file)
+		noError(t, err)
+		noError(t, os.WriteFile(file, []byte(spoil(string(content))), 0o600))
+
+		next := start(t, cfg)
+		if next.Origin() != embedded.Started || next.DataDir() == previous.DataDir() {
+			t.Errorf("%s: %s", name, next)
+		}
+		if _, err := os.Stat(previous.DataDir()); !os.IsNotExist(err) {
+			t.Errorf("%s: the old data directory is still there: %v", name, err)
+		}
+		previous = next
+	}
+}
+
+func TestSharedServerWithSpoiltData(t *testing.T) {
+	t.Parallel()
+	cfg := embedded.Config{Dir: stateDir(t)}
+	first := start(t, cfg)
+	pid := postmaster(first.DataDir())
+	noError(t, syscall.Kill(pid, syscall.SIGKILL))
+	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	noError(t, os.Remove(filepath.Join(first.DataDir(), "global", "pg_control")))
+
+	next := start(t, cfg)
+	equal(t, next.Origin(), embedded.Started)
+}
+
+// Ending all sessions takes the watchdog with it. Whoever is still there starts
+// another one.
+func TestWatchdogComesBack(t *testing.T) {
+	t.Parallel()
+	cfg := embedded.Config{Dir: stateDir(t), Idle: time.Second}
+	h := begin(t, cfg).ready(t)
+	pid := postmaster(h.DataDir)
+	execute(t, h.ConnString, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+	const sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pgdbm lease', 'pgdbm watchdog')"
+	eventually(t, "lease and watchdog are back", func() bool { return query[int](t, h.ConnString, sessions) == 2 })
+	h.kill(t)
+	eventually(t, "the server is gone", func() bool { return !running(pid) })
+}
+
+func TestSharedServerStaysForOtherClients(t *testing.T) {
+	t.Parallel()
+	cfg := embedded.Config{Dir: stateDir(t), Idle: time.Second}
+	h := begin(t, cfg).ready(t)
+	conn, err := pgx.Connect(t.Context(), h.ConnString)
+	noError(t, err)
+	h.end(t)
+	_, err = conn.Exec(t.Context(), "SELECT pg_sleep(2.5)")
+	noError(t, err)
+	pid := postmaster(h.DataDir)
+	noError(t, conn.Close(t.Context()))
+	eventually(t, "the server is gone", func() bool { return !running(pid) })
+}
+
+func TestEnvironmentDoesNotReachTheServer(t *testing.T) {
+	t.Parallel()
+	h := begin(t, embedded.Config{Dir: stateDir(t)},
+		"PGDATA=/nowhere", "PGOPTIONS=-c nonsense=1", "PGPORT=1", "PGUSER=nobody", "PGDATABASE=none", "PGTZ=Nowhere/Land",
+		"PGTARGETSESSIONATTRS=standby", "PGCONNECT_TIMEOUT=0", "PGCHANNELBINDING=require", "PGREQUIREAUTH=gss", "PGSSLMODE=verify-full",
+		"LC_ALL=xx_XX.UTF-8", "LANG=xx_XX", "TMPDIR=/nowhere", "HOME=").ready(t)
+	equal(t, h.Origin, embedded.Started)
+	equal(t, query[string](t, h.ConnString, "SHOW lc_messages"), "C.UTF-8")
+	h.end(t)
+}
+
+func TestStartEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	dir := stateDir(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := embedded.Start(ctx, embedded.Config{Dir: dir})
+	if err == nil {
+		t.Fatal("started with a context that has ended")
+	}
+	for _, data := range dataDirs(dir) {
+		equal(t, postmaster(data), 0)
+	}
+}
