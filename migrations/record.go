@@ -147,7 +147,7 @@ func readRecords(ctx context.Context, db querier, targets []*target, downSQL boo
 // that run the same file block in it until we commit, and then get none.
 func (t *target) fence(f *file, status string, p pending, cfg Config, host string) request {
 	var version any
-	if f.Kind == KindSQL {
+	if f.Version > 0 {
 		version = fmt.Sprint(f.Version)
 	}
 	var down any

@@ -16,81 +16,86 @@ const (
 // runTx runs a transactional file: the fence, the statements and the record of
 // their success are one transaction.
 func (s *session) runTx(ctx context.Context, t *target, p pending) (outcome, error) {
-	statements, err := t.renderAll(p.up)
-	if err != nil {
-		return 0, err
-	}
 	var keys []int64
 	if p.up.directives.exclusive {
 		keys = append(keys, exclusiveKey)
 	}
+	fence := t.fence(p.file, StatusApplied, p, s.m.cfg, s.m.host)
+	finish := func(xact string) request { return t.finish(p.file, xact) }
+	return s.inXact(ctx, t, p.up, fence, finish, keys...)
+}
+
+// inXact runs a script in one transaction. It begins with the fence, which
+// returns the backend's pid and the transaction's id, or no row when a peer has
+// done the work; it ends with what finish returns and the new heads.
+func (s *session) inXact(ctx context.Context, t *target, sc *script, fence request, finish func(xact string) request, keys ...int64) (outcome, error) {
+	statements, err := t.renderAll(sc)
+	if err != nil {
+		return 0, err
+	}
 	if err := s.begin(ctx, t, keys...); err != nil {
-		return 0, t.failFile(p.File, err)
+		return 0, t.failFile(sc.file, err)
 	}
 	defer s.rollback(ctx) // when the transaction is still open
 	s.dirty = true
-
-	got, _, err := pipeline(ctx, s.conn, []request{t.fence(p.file, StatusApplied, p, s.m.cfg, s.m.host)}, nil)
+	got, _, err := pipeline(ctx, s.conn, []request{fence}, nil)
 	if err != nil {
-		return 0, t.failFile(p.File, during("recording it", err))
+		return 0, t.failFile(sc.file, during("recording it", err))
 	}
 	if len(got[0].rows) == 0 {
 		return skipped, nil
 	}
 	pid, xact := got[0].rows[0][0], got[0].rows[0][1]
-	if err := s.runStatements(ctx, t, p.file, statements, pid, xact); err != nil {
+	if err := s.runStatements(ctx, t, sc, statements, pid, xact, finish(xact)); err != nil {
 		return 0, err
 	}
 	if err := s.commit(ctx, xact); err != nil {
-		return 0, t.failFile(p.File, during("commit", err))
+		return 0, t.failFile(sc.file, during("commit", err))
 	}
 	return applied, nil
 }
 
-// runStatements sends a file's statements and the completion of its row in one
+// runStatements sends a script's statements and what ends its transaction in one
 // round trip, one statement per message.
-func (s *session) runStatements(ctx context.Context, t *target, f *file, statements []rendered, pid, xact string) error {
-	lock, timeout := s.m.timeouts(f.up)
+func (s *session) runStatements(ctx context.Context, t *target, sc *script, statements []rendered, pid, xact string, finish request) error {
+	lock, timeout := s.m.timeouts(sc)
 	requests := []request{t.local(lock, timeout)}
 	for _, st := range statements {
 		requests = append(requests, request{sql: st.sql})
 	}
-	n := len(requests)
-	requests = append(requests, s.closing(t, f, xact)...)
-
-	w := s.m.watchBlockers(ctx, t, f.File, pid, lock)
+	requests = append(requests, s.ownRole()...) // the file may have changed it
+	proof := len(requests)
+	requests = append(requests, request{sql: "select pg_current_xact_id()", keep: true}, finish, request{sql: t.writeHeads()})
+	if s.pooled { // what the file has set would reach the pooler's other clients
+		requests = append(requests, request{sql: "reset all"})
+	}
+	w := s.m.watchBlockers(ctx, t, sc.file, pid, lock)
 	got, failed, err := pipeline(ctx, s.conn, requests, func(i int) {
-		if i > 0 && i < n {
-			s.m.observe(ctx, Event{Kind: EventStatement, Module: t.Module, Schema: t.Schema, File: f.File, Statement: i, Statements: len(statements)})
+		if i > 0 && i <= len(statements) {
+			s.m.observe(ctx, Event{Kind: EventStatement, Module: t.Module, Schema: t.Schema, File: sc.file, Statement: i, Statements: len(statements)})
 		}
 	})
 	blockers := w.end()
-	switch i := failed - 1; {
-	case err != nil && i >= 0 && i < len(statements):
-		e := t.failStatement(f.up, i, statements[i], err)
-		if isLockFailure(err) {
-			e.Blockers = blockers
-		}
-		return e
+	switch {
 	case err != nil:
-		return t.failFile(f.File, during("recording it", err))
-	case s.conn.TxStatus() != 'T' || got[n+closingUpdate].affected != 1:
-		return t.failFile(f.File, fmt.Errorf("%w: the file ended the transaction that it ran in", ErrTxControl))
+		return t.failRequest(sc, statements, failed-1, err, blockers)
+	case s.conn.TxStatus() != 'T' || got[proof].rows[0][0] != xact:
+		return t.failFile(sc.file, fmt.Errorf("%w: the file ended the transaction that it ran in", ErrTxControl))
 	}
 	return nil
 }
 
-// closingUpdate is the index in closing of the UPDATE that proves that the
-// transaction is still the one with the fence.
-const closingUpdate = 2
-
-// closing are the requests that end a file's transaction, before COMMIT.
-func (s *session) closing(t *target, f *file, xact string) []request {
-	requests := append(s.ownRole(), t.finish(f, xact), request{sql: t.writeHeads()}) // the file may have changed the role
-	if s.pooled {                                                                    // what the file has set would reach the pooler's other clients
-		requests = append(requests, request{sql: "reset all"})
+// failRequest wraps the failure of the i-th statement of a script, or, where there
+// is none, of what records it.
+func (t *target) failRequest(sc *script, statements []rendered, i int, err error, blockers []Session) *MigrationError {
+	if i < 0 || i >= len(statements) {
+		return t.failFile(sc.file, during("recording it", err))
 	}
-	return requests
+	e := t.failStatement(sc, i, statements[i], err)
+	if isLockFailure(err) {
+		e.Blockers = blockers
+	}
+	return e
 }
 
 // isLockFailure reports whether somebody else's lock made a statement fail.

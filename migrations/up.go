@@ -39,12 +39,11 @@ func (m *Migrator) Up(ctx context.Context, scopes ...Scope) (*Report, error) {
 	if err != nil {
 		return report, err
 	}
-	select {
-	case m.running <- struct{}{}:
-		defer func() { <-m.running }()
-	case <-ctx.Done():
-		return report, fmt.Errorf("migrations: %w", ctx.Err())
+	release, err := m.alone(ctx)
+	if err != nil {
+		return report, err
 	}
+	defer release()
 	found, err := m.survey(ctx, targets, s)
 	if err != nil {
 		return report, err
@@ -56,7 +55,10 @@ func (m *Migrator) Up(ctx context.Context, scopes ...Scope) (*Report, error) {
 	}
 	r := &upRun{m: m, scope: s, report: report, total: files}
 	m.observe(ctx, Event{Kind: EventRunStarted, Total: files})
-	err = r.all(ctx, pending)
+	err = m.eachLocked(ctx, pending, func(s *session, t *target) error {
+		r.session = s
+		return r.target(ctx, t)
+	})
 	m.observe(ctx, Event{Kind: EventRunFinished, Done: r.done, Total: r.total, Duration: time.Since(started), Err: err})
 	return report, err
 }
@@ -72,34 +74,50 @@ func (m *Migrator) warn(ctx context.Context, report *Report, targets []*target, 
 	}
 }
 
-func (r *upRun) all(ctx context.Context, targets []*target) (err error) {
-	if r.session, err = r.m.openSession(ctx); err != nil {
+// alone waits until no other call of this process works.
+func (m *Migrator) alone(ctx context.Context) (release func(), err error) {
+	select {
+	case m.running <- struct{}{}:
+		return func() { <-m.running }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("migrations: %w", ctx.Err())
+	}
+}
+
+// eachLocked calls work for each target, on one connection, under the lock of
+// the target's schema.
+func (m *Migrator) eachLocked(ctx context.Context, targets []*target, work func(*session, *target) error) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	s, err := m.openSession(ctx)
+	if err != nil {
 		return fmt.Errorf("migrations: %w", during("opening a connection", err))
 	}
-	defer r.session.close(ctx)
+	defer s.close(ctx)
 	for _, t := range targets {
-		if err := r.target(ctx, t); err != nil {
+		err := s.reset(ctx)
+		if err == nil {
+			err = s.lock(ctx, t)
+		}
+		if err == nil {
+			err = work(s, t)
+			err = errors.Join(t.fail(err), s.unlock(ctx))
+		}
+		if err != nil {
 			return t.fail(err)
 		}
 	}
 	return nil
 }
 
-// target migrates one schema under its lock.
-func (r *upRun) target(ctx context.Context, t *target) (err error) {
-	s := r.session
-	if err := s.reset(ctx); err != nil {
-		return err
-	}
-	if err := s.lock(ctx, t); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.unlock(ctx)) }()
-	if err := s.ensure(ctx, t); err != nil {
+// target migrates one schema, whose lock is held.
+func (r *upRun) target(ctx context.Context, t *target) error {
+	if err := r.session.ensure(ctx, t); err != nil {
 		return err
 	}
 	for again := true; again; {
-		rows, err := readRecords(ctx, s.pgx, []*target{t}, false)
+		rows, err := readRecords(ctx, r.session.pgx, []*target{t}, false)
 		if err != nil {
 			return err
 		}
