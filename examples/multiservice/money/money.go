@@ -11,12 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Amount is an amount of money, 0.00 or more, with two fraction digits when it
-// came from outside: equal amounts are equal text. One that PostgreSQL computed
-// has as many fraction digits as the result needs. It scans from, and is sent
-// as, numeric.
+// Amount is an amount of money, 0.00 or more, with two fraction digits: equal
+// amounts are equal text. One that PostgreSQL computed may have more of them, as
+// many as the result needs. It scans from numeric, and is sent as such.
 type Amount string
 
 // ParseAmount reads an amount such as 12, 12.5 or 12.50.
@@ -28,6 +29,12 @@ func ParseAmount(s string) (Amount, error) {
 // UnmarshalJSON reads an amount from a JSON string.
 func (a *Amount) UnmarshalJSON(text []byte) (err error) {
 	*a, err = unquote(text, ParseAmount)
+	return err
+}
+
+// ScanText reads an amount from the database; see [pgtype.TextScanner].
+func (a *Amount) ScanText(t pgtype.Text) (err error) {
+	*a, err = scan[Amount](t)
 	return err
 }
 
@@ -50,6 +57,12 @@ func (r *Rate) UnmarshalJSON(text []byte) (err error) {
 	return err
 }
 
+// ScanText reads a rate from the database; see [pgtype.TextScanner].
+func (r *Rate) ScanText(t pgtype.Text) (err error) {
+	*r, err = scan[Rate](t)
+	return err
+}
+
 // maxDigits is how many digits fit before the point, here and in the columns.
 const maxDigits = 10
 
@@ -66,7 +79,13 @@ func parse(s string) (string, error) {
 	case len(whole) > maxDigits:
 		return "", fmt.Errorf("%s has more than %d digits before the point", s, maxDigits)
 	}
-	return whole + "." + (fraction + "00")[:2], nil
+	return pad(s), nil
+}
+
+// pad returns a number with at least two fraction digits.
+func pad(s string) string {
+	whole, fraction, _ := strings.Cut(s, ".")
+	return whole + "." + fraction + "00"[:max(0, 2-len(fraction))]
 }
 
 func digits(s string) bool {
@@ -84,4 +103,12 @@ func unquote[D Amount | Rate](text []byte, parse func(string) (D, error)) (D, er
 		return "", err
 	}
 	return parse(s)
+}
+
+// scan takes a number from pgx, in whose text 0.00 is 0.
+func scan[D Amount | Rate](t pgtype.Text) (D, error) {
+	if !t.Valid {
+		return "", errors.New("money: NULL is no amount")
+	}
+	return D(pad(t.String)), nil
 }

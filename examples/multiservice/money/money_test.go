@@ -79,3 +79,27 @@ func TestJSONIsText(t *testing.T) {
 		t.Error("an amount that no column holds was accepted")
 	}
 }
+
+func TestNumericIsText(t *testing.T) {
+	t.Parallel()
+	pool := testkit.Pool(t)
+	for sql, want := range map[string]money.Amount{
+		"0::numeric(12, 2)":             "0.00",
+		"9.8::numeric(12, 2)":           "9.80",
+		"7":                             "7.00",
+		"0.1 * 3 * (1 - 0.05)":          "0.285",
+		"12345678901234567890.12345678": "12345678901234567890.12345678",
+	} {
+		var got money.Amount
+		testkit.NoError(t, pool.QueryRow(t.Context(), "select ("+sql+")::numeric").Scan(&got))
+		testkit.Equal(t, got, want)
+		var back bool
+		testkit.NoError(t, pool.QueryRow(t.Context(), "select ("+sql+")::numeric = $1", got).Scan(&back))
+		testkit.Equal(t, back, true)
+	}
+	var none money.Amount
+	testkit.ErrorContains(t, pool.QueryRow(t.Context(), "select null::numeric").Scan(&none), "NULL is no amount")
+	var rate money.Rate
+	testkit.NoError(t, pool.QueryRow(t.Context(), "select 0::numeric(3, 2)").Scan(&rate))
+	testkit.Equal(t, rate, "0.00")
+}

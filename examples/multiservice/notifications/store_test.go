@@ -1,0 +1,110 @@
+package notifications_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/notifications"
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/migrations"
+	"github.com/pgdbm/pgdbm-go/module"
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// setup returns a store with messages to A, B, C and D on a database of the
+// test's own.
+func setup(t *testing.T) (pgdbm.DB, *notifications.Store) {
+	t.Helper()
+	set, err := module.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)}, notifications.Module)
+	testkit.NoError(t, err)
+	t.Cleanup(func() { testkit.NoError(t, set.Close(context.WithoutCancel(t.Context()))) })
+	db, err := set.Manager(notifications.Module)
+	testkit.NoError(t, err)
+	store, err := notifications.NewStore(db)
+	testkit.NoError(t, err)
+	for _, recipient := range []string{"A", "B", "C", "D"} {
+		testkit.NoError(t, store.Queue(t.Context(), recipient, "hello"))
+	}
+	return db, store
+}
+
+func recipients(rows []notifications.Notification) (out []string) {
+	for _, n := range rows {
+		out = append(out, n.Recipient)
+	}
+	return out
+}
+
+func pending(t *testing.T, store *notifications.Store) []string {
+	t.Helper()
+	page, err := store.Pending(t.Context(), 100, "")
+	testkit.NoError(t, err)
+	return recipients(page.Rows)
+}
+
+func accept(notifications.Notification) error { return nil }
+
+func TestMigrationsHaveNoFindings(t *testing.T) {
+	t.Parallel()
+	source, err := migrations.Load(notifications.Module.Migrations, migrations.LoadOptions{})
+	testkit.NoError(t, err)
+	testkit.Equal(t, len(source.Lint()), 0)
+}
+
+func TestDeliverSendsTheOldestOnce(t *testing.T) {
+	t.Parallel()
+	_, store := setup(t)
+	sent, err := store.Deliver(t.Context(), 3, accept)
+	testkit.NoError(t, err)
+	testkit.Equal(t, recipients(sent), []string{"A", "B", "C"})
+	if sent[0].SentAt == nil {
+		t.Error("not marked as sent")
+	}
+	testkit.Equal(t, pending(t, store), []string{"D"})
+}
+
+func TestWhatIsRefusedStaysPending(t *testing.T) {
+	t.Parallel()
+	_, store := setup(t)
+	full := errors.New("mailbox full")
+	sent, err := store.Deliver(t.Context(), 100, func(n notifications.Notification) error {
+		if n.Recipient == "B" {
+			return full
+		}
+		return nil
+	})
+	testkit.ErrorIs(t, err, full)
+	testkit.ErrorContains(t, err, "notification 2: mailbox full")
+	testkit.Equal(t, recipients(sent), []string{"A", "C", "D"})
+	testkit.Equal(t, pending(t, store), []string{"B"})
+}
+
+func TestWorkersPassOverEachOther(t *testing.T) {
+	t.Parallel()
+	_, store := setup(t)
+	var others []notifications.Notification
+	first := true
+	sent, err := store.Deliver(t.Context(), 2, func(notifications.Notification) (err error) {
+		if first { // while A and B are in hand
+			first = false
+			others, err = store.Deliver(t.Context(), 100, accept)
+		}
+		return err
+	})
+	testkit.NoError(t, err)
+	testkit.Equal(t, recipients(sent), []string{"A", "B"})
+	testkit.Equal(t, recipients(others), []string{"C", "D"})
+}
+
+func TestWhatIsRolledBackIsNeverSent(t *testing.T) {
+	t.Parallel()
+	db, store := setup(t)
+	undo := errors.New("undo")
+	err := db.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+		testkit.NoError(t, store.In(tx).Queue(t.Context(), "E", "never"))
+		return undo
+	})
+	testkit.ErrorIs(t, err, undo)
+	testkit.Equal(t, pending(t, store), []string{"A", "B", "C", "D"})
+}

@@ -1,0 +1,79 @@
+package orders_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/customers"
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/inventory"
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/notifications"
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/orders"
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/module"
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// shop is the four services on a database of the test's own. Customer ACME can
+// buy products 1 and 2, of which there are 5 each at 10.00.
+type shop struct {
+	db            pgdbm.DB // of orders
+	customers     *customers.Store
+	inventory     *inventory.Store
+	notifications *notifications.Store
+	orders        *orders.Store
+}
+
+func setup(t *testing.T) shop {
+	t.Helper()
+	set, err := module.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)}, orders.Module)
+	testkit.NoError(t, err)
+	t.Cleanup(func() { testkit.NoError(t, set.Close(context.WithoutCancel(t.Context()))) })
+	manager := func(m module.Module) pgdbm.DB {
+		db, err := set.Manager(m)
+		testkit.NoError(t, err)
+		return db
+	}
+	s := shop{db: manager(orders.Module)}
+	s.customers, err = customers.NewStore(manager(customers.Module))
+	testkit.NoError(t, err)
+	s.inventory, err = inventory.NewStore(manager(inventory.Module))
+	testkit.NoError(t, err)
+	s.notifications, err = notifications.NewStore(manager(notifications.Module))
+	testkit.NoError(t, err)
+	s.orders, err = orders.NewStore(s.db, s.customers, s.inventory, s.notifications)
+	testkit.NoError(t, err)
+
+	_, err = s.customers.Create(t.Context(), customers.Customer{ID: "ACME", Company: "Acme", Country: "USA"})
+	testkit.NoError(t, err)
+	for _, name := range []string{"Anvil", "Rocket"} {
+		_, err = s.inventory.Create(t.Context(), inventory.Product{Name: name, Price: "10.00", InStock: 5})
+		testkit.NoError(t, err)
+	}
+	return s
+}
+
+func item(product int64, quantity int) inventory.Item {
+	return inventory.Item{Product: product, Quantity: quantity}
+}
+
+// request asks for items on behalf of ACME.
+func request(items ...inventory.Item) orders.Request {
+	return orders.Request{Customer: "ACME", Lines: items}
+}
+
+// wantState checks how much is left, and how many orders and notifications
+// there are: everything that placing an order changes.
+func (s shop) wantState(t *testing.T, stock map[int64]int, placed int) {
+	t.Helper()
+	for id, left := range stock {
+		p, err := s.inventory.Get(t.Context(), id)
+		testkit.NoError(t, err)
+		testkit.Equal(t, p.InStock, left)
+	}
+	page, err := s.orders.Page(t.Context(), 100, "")
+	testkit.NoError(t, err)
+	testkit.Equal(t, len(page.Rows), placed)
+	pending, err := s.notifications.Pending(t.Context(), 100, "")
+	testkit.NoError(t, err)
+	testkit.Equal(t, len(pending.Rows), placed)
+}
