@@ -69,11 +69,11 @@ func suggestOption(word string) string {
 }
 
 // closest returns the candidate that differs from word by the fewest edits, ""
-// when all differ by more than a third of their length.
+// when all differ by more than two, or a third of their length.
 func closest(word string, candidates []string) string {
 	best, fewest := "", 1<<30
 	for _, c := range candidates {
-		if d := distance(word, c); d < fewest && d <= max(1, len(c)/3) {
+		if d := distance(word, c); d < fewest && d <= max(min(2, len(c)-1), len(c)/3) {
 			best, fewest = c, d
 		}
 	}

@@ -1,0 +1,5 @@
+package compile
+
+var _ = func() {
+	age.Eq(nil) // want: cannot use nil as int value
+}

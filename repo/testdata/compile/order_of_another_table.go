@@ -1,0 +1,5 @@
+package compile
+
+var _ = func() {
+	users.Where().OrderBy(orderID.Asc()) // want: repo.Order[order]
+}

@@ -1,0 +1,5 @@
+package compile
+
+var _ = func() {
+	nick.Set("al") // want: cannot use "al"
+}

@@ -1,0 +1,5 @@
+package compile
+
+var _ = func() {
+	age.Eq("18") // want: cannot use "18"
+}
