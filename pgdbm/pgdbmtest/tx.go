@@ -1,0 +1,61 @@
+package pgdbmtest
+
+import (
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// Tx is a transaction that is rolled back when its test ends. It cannot be
+// committed: Commit and Rollback return an error. InTx and Begin on it
+// are savepoints.
+type Tx struct {
+	*pgdbm.Tx
+
+	t    TB
+	home *home
+}
+
+var _ pgdbm.DB = (*Tx)(nil)
+
+// NewTx begins a transaction on a database as [New] makes it. What the test does
+// in it leaves nothing behind, not even for other connections of the same test.
+//
+// A statement that fails aborts the transaction, as everywhere: expect errors in
+// an InTx. To test what happens on commit, deferred constraints or several
+// connections, use New, which is as fast.
+func NewTx(t TB, opts ...Option) *Tx {
+	t.Helper()
+	h := open(t, opts)
+	if h == nil {
+		return nil
+	}
+	m, err := bind(h.pool, h.set, h.recipe.schema())
+	if err != nil {
+		t.Fatalf("%v", err)
+		return nil
+	}
+	ctx, cancel := background(t)
+	defer cancel()
+	tx, err := h.pool.Pgx().Begin(ctx)
+	if err != nil {
+		t.Fatalf("pgdbmtest: begin: %v", pgdbm.Classify(err))
+		return nil
+	}
+	t.Cleanup(func() {
+		ctx, cancel := background(t)
+		defer cancel()
+		_ = tx.Rollback(ctx) // a connection that cannot roll back is closed
+	})
+	return &Tx{Tx: m.Adopt(tx), t: t, home: h}
+}
+
+// InSchema returns another schema in the same transaction. The schema of a module
+// is bound as [WithModules] says.
+func (tx *Tx) InSchema(name string) pgdbm.DB {
+	tx.t.Helper()
+	m, err := bind(tx.home.pool, tx.home.set, name)
+	if err != nil {
+		tx.t.Fatalf("%v", err)
+		return nil
+	}
+	return m.In(tx.Tx)
+}
