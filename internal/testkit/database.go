@@ -55,18 +55,16 @@ func New(tb TB, t Template) *Database {
 // database is [New] on a certain server.
 func (k *kit) database(tb TB, t Template) *Database {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	tpl := k.template(t)
-	if err := tpl.ready(ctx); err != nil {
-		tb.Fatalf("%v", err)
+	if t.Key == "" && t.Build != nil {
+		tb.Fatalf("testkit: a Template with Build needs a Key that says what it builds")
 		return nil
 	}
-	take := tpl.take
-	if t.Fresh {
-		take = tpl.clone
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	s, err := k.slot(ctx, t)
+	if err != nil && k.revive(ctx) {
+		s, err = k.slot(ctx, t)
 	}
-	s, err := take(ctx)
 	if err != nil {
 		tb.Fatalf("%v", err)
 		return nil
@@ -79,6 +77,18 @@ func (k *kit) database(tb TB, t Template) *Database {
 	}
 	tb.Cleanup(func() { k.end(tb, d) })
 	return d
+}
+
+// slot returns a database of the template that is as new.
+func (k *kit) slot(ctx context.Context, t Template) (*slot, error) {
+	tpl := k.template(t)
+	if err := tpl.ready(ctx); err != nil {
+		return nil, err
+	}
+	if t.Fresh {
+		return tpl.clone(ctx)
+	}
+	return tpl.take(ctx)
 }
 
 // Name returns the database's name.

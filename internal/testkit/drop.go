@@ -40,8 +40,8 @@ func (d *dropper) run() {
 		s := d.queue[0]
 		d.queue = d.queue[1:]
 		d.mu.Unlock()
-		s.close()
 		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+		s.close(ctx)
 		_ = d.kit.drop(ctx, s.name) // the next sweep tries again
 		cancel()
 	}

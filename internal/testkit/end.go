@@ -28,6 +28,7 @@ func (k *kit) end(tb TB, d *Database) {
 	if k.env.verbose {
 		tb.Logf("testkit: %s is not used again: %v", d.name, err)
 	}
+	go s.tpl.replace(context.WithoutCancel(ctx))
 	k.drops.add(s)
 }
 
@@ -42,11 +43,11 @@ func (k *kit) again(ctx context.Context, tb TB, d *Database) error {
 	tb.Helper()
 	s := d.slot
 	if d.exposed.Load() {
-		s.close()
+		s.close(ctx)
 		if k.leaks(ctx, tb, s, nil) {
 			return errLeak
 		}
-	} else if s.pool.Stat().AcquiredConns() > 0 {
+	} else if !s.returned(ctx) {
 		k.leaks(ctx, tb, s, s.pool)
 		return errLeak
 	}
@@ -69,7 +70,7 @@ func (k *kit) again(ctx context.Context, tb TB, d *Database) error {
 // keep leaves the database to a person, under a name that no sweep touches.
 func (k *kit) keep(ctx context.Context, tb TB, s *slot) {
 	tb.Helper()
-	s.close()
+	s.close(ctx)
 	name := strings.Replace(s.name, "pgdbm_t_", "pgdbm_kept_", 1)
 	_, err := k.admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", s.name)
 	if err == nil {

@@ -2,14 +2,11 @@ package testkit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -66,7 +63,7 @@ func open(ctx context.Context, e env) (*kit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("testkit: %w", err)
 	}
-	cfg.MaxConns = 4
+	cfg.MaxConns = 8
 	cfg.ConnConfig.RuntimeParams["application_name"] = "pgdbm testkit"
 	if k.admin, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("testkit: %w", err)
@@ -92,58 +89,4 @@ func open(ctx context.Context, e env) (*kit, error) {
 // newName returns the name of a database of this process that was never used.
 func (k *kit) newName() string {
 	return fmt.Sprintf("pgdbm_t_%d_%d", k.lease.number, k.numbers.Add(1))
-}
-
-// lease is the lock that says that this process's databases are in use. It
-// lasts as long as its session, and so as long as the process.
-type lease struct {
-	connString string
-	number     int32
-
-	mu   sync.Mutex
-	conn *pgx.Conn
-}
-
-func takeLease(ctx context.Context, connString string) (*lease, error) {
-	l := &lease{connString: connString}
-	for range 10 {
-		l.number = 1 + rand.Int32N(1<<31-2)
-		err := l.hold(ctx)
-		if err == nil || !errors.Is(err, errTaken) {
-			return l, err
-		}
-	}
-	return nil, errTaken
-}
-
-var errTaken = errors.New("testkit: no free lease")
-
-// hold takes the lock, again if its session has ended since. The session
-// also holds, shared, the locks of the templates in use.
-func (l *lease) hold(ctx context.Context, templates ...int32) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn == nil || l.conn.IsClosed() {
-		conn, err := pgx.Connect(ctx, l.connString)
-		if err != nil {
-			return fmt.Errorf("testkit: lease: %w", err)
-		}
-		var ok bool
-		const take = "SELECT set_config('idle_session_timeout', '0', false) IS NOT NULL AND pg_try_advisory_lock($1::int4, $2::int4)"
-		err = conn.QueryRow(ctx, take, pgx.QueryExecModeExec, lockLease, l.number).Scan(&ok)
-		if err == nil && !ok {
-			err = errTaken
-		}
-		if err != nil {
-			_ = conn.Close(ctx)
-			return fmt.Errorf("testkit: lease: %w", err)
-		}
-		l.conn = conn
-	}
-	for _, hash := range templates {
-		if _, err := l.conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1::int4, $2::int4)", pgx.QueryExecModeExec, lockInUse, hash); err != nil {
-			return fmt.Errorf("testkit: lease: %w", err)
-		}
-	}
-	return nil
 }

@@ -163,18 +163,19 @@ const proof = `SELECT
   FROM pg_class c WHERE c.oid < 16384 AND c.relkind = 'r' AND NOT c.relisshared),
  (SELECT count(*) FROM pg_class c WHERE c.oid >= 16384 AND c.relkind = 'r' AND pg_stat_get_tuples_inserted(c.oid) = 0
   AND c.oid <> ALL ($1::oid[]) AND pg_relation_size(c.oid) > 0),
- (SELECT count(*) FROM pg_class c WHERE c.oid = ANY ($1::oid[]) AND pg_relation_size(c.oid) > $2)
+ (SELECT count(*) FROM pg_class c WHERE c.oid >= 16384 AND c.relkind = 'r'
+  AND (pg_stat_get_tuples_inserted(c.oid) > 0 OR c.oid = ANY ($2::oid[])) AND pg_relation_size(c.oid) > $3)
  FROM pg_database d WHERE d.datname = current_database()`
 
 // prove returns an error unless nothing but rows has changed.
 func (s *slot) prove(ctx context.Context, conn *pgx.Conn, own int) error {
-	known := slices.Collect(maps.Keys(s.tpl.facts.seeded))
-	known = slices.AppendSeq(known, maps.Keys(s.touched))
+	touched := slices.AppendSeq([]uint32{}, maps.Keys(s.touched))
+	known := slices.AppendSeq(slices.Clone(touched), maps.Keys(s.tpl.facts.seeded))
 	var sessions, transactions, settings, hidden, large int
 	var catalog int64
 	var now baseline
 	for deadline := time.Now().Add(time.Second); ; { // one that was closed a moment ago may still be on its way out
-		err := conn.QueryRow(ctx, proof, pgx.QueryExecModeSimpleProtocol, known, int64(largeTable)).
+		err := conn.QueryRow(ctx, proof, pgx.QueryExecModeSimpleProtocol, known, touched, int64(largeTable)).
 			Scan(&sessions, &transactions, &settings, &now.xmin, &now.reset, &catalog, &hidden, &large)
 		if err != nil {
 			return err

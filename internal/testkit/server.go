@@ -137,3 +137,16 @@ func startEmbedded(ctx context.Context, e env) (server, error) {
 	}
 	return server{about: srv.String(), connString: srv.ConnString, admin: "postgres", embedded: srv}, nil
 }
+
+// revive starts the embedded server again if it is gone, which is the case when
+// a test killed it, and reports whether it is worth trying again.
+func (k *kit) revive(ctx context.Context) bool {
+	if k.server.embedded == nil || k.admin.Ping(ctx) == nil {
+		return false
+	}
+	again, err := startEmbedded(ctx, k.env)
+	if err != nil || again.connString("postgres") != k.server.connString("postgres") {
+		return false // another server has other databases
+	}
+	return true
+}

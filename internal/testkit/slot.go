@@ -63,26 +63,32 @@ func (s *slot) connect(ctx context.Context) error {
 	return s.pool.Ping(ctx)
 }
 
-// close ends the pool. A connection that a test never gave back would make the
-// pool wait for it, so that is left to its own; it is ended with the database.
-func (s *slot) close() {
+// close ends the pool. A connection that a test never gave back makes the pool
+// wait for it: that is left to its own, and ended with the database.
+func (s *slot) close(ctx context.Context) {
 	if s.pool == nil {
 		return
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.pool.Close()
+		s.pool.Close() // from now on it gives no connections
 	}()
-	if s.pool.Stat().AcquiredConns() > 0 {
-		return
+	if s.returned(ctx) {
+		<-done
 	}
-	timeout := time.NewTimer(5 * time.Second)
-	defer timeout.Stop()
-	select {
-	case <-done:
-	case <-timeout.C:
+}
+
+// returned reports whether all connections were given back. The pool counts one
+// that was given back broken, or in a transaction, until it is closed.
+func (s *slot) returned(ctx context.Context) bool {
+	for deadline := time.Now().Add(time.Second); s.pool.Stat().AcquiredConns() > 0; {
+		if time.Now().After(deadline) {
+			return false
+		}
+		wait(ctx, time.Millisecond)
 	}
+	return true
 }
 
 // rename gives the database a new name, so that nobody who knows the old one

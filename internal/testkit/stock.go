@@ -62,9 +62,29 @@ func (t *template) supply(ctx context.Context) {
 	t.free.mu.Lock()
 	needed := len(t.free.waiting) > 0
 	t.free.mu.Unlock()
-	if !needed {
-		return
+	if needed {
+		t.stockUp(ctx)
 	}
+}
+
+// replace makes a database in place of one that could not be recycled, before
+// anybody waits for it: where one test changes the schema the next will, too.
+func (t *template) replace(ctx context.Context) {
+	select {
+	case t.kit.making <- struct{}{}:
+		defer func() { <-t.kit.making }()
+	default:
+		return // enough is being made
+	}
+	t.free.mu.Lock()
+	needed := len(t.free.free) == 0
+	t.free.mu.Unlock()
+	if needed {
+		t.stockUp(ctx)
+	}
+}
+
+func (t *template) stockUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	s, err := t.clone(ctx)

@@ -42,8 +42,9 @@ type template struct {
 	hash  int32
 	build func(ctx context.Context, connString string) error
 
-	once sync.Once
-	err  error
+	mu    sync.Mutex // while it is made sure that the template exists
+	done  bool
+	fails error // what Build failed with
 
 	free  stock
 	facts facts
@@ -64,22 +65,26 @@ func (k *kit) template(t Template) *template {
 	return tpl
 }
 
-// ready makes sure that the template exists. A failure is remembered: building
-// it again for every test would fail the same way, slowly.
+// ready makes sure that the template exists. What Build fails with is
+// remembered: building again for every test would fail the same way, slowly.
 func (t *template) ready(ctx context.Context) error {
-	t.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
-		defer cancel()
-		t.err = t.ensure(ctx)
-		go t.kit.prune(context.WithoutCancel(ctx), t.name)
-	})
-	return t.err
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done || t.fails != nil {
+		return t.fails
+	}
+	if err := t.ensure(ctx); err != nil {
+		return err
+	}
+	t.done = true
+	go t.kit.prune(context.WithoutCancel(ctx), t.name)
+	return nil
 }
 
 // ensure builds the template unless some process has done so. All of it runs
 // on one connection, under the template's lock.
 func (t *template) ensure(ctx context.Context) error {
-	if err := t.kit.lease.hold(ctx, t.hash); err != nil {
+	if err := t.kit.lease.use(ctx, t.hash); err != nil {
 		return err
 	}
 	conn, err := t.kit.admin.Acquire(ctx)
@@ -120,12 +125,13 @@ func (t *template) make(ctx context.Context, conn *pgxpool.Conn) error {
 		return fmt.Errorf("testkit: template: %w", err)
 	}
 	if t.build != nil {
-		if err := t.build(ctx, t.kit.server.connString(t.name)); err != nil {
+		if t.fails = t.build(ctx, t.kit.server.connString(t.name)); t.fails != nil {
 			_, dropErr := conn.Exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)")
-			return errors.Join(err, dropErr)
+			return errors.Join(t.fails, dropErr)
 		}
-		if err := left(ctx, conn, t.name, 10*time.Second); err != nil {
-			return fmt.Errorf("testkit: template: Build has left connections open: %w", err)
+		if err := left(ctx, conn, t.name, 5*time.Second); err != nil {
+			t.fails = fmt.Errorf("testkit: template: Build has left connections open: %w", err)
+			return t.fails
 		}
 	}
 	if _, err := conn.Exec(ctx, "ALTER DATABASE "+t.name+" IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {

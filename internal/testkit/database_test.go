@@ -1,0 +1,283 @@
+package testkit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
+)
+
+func TestDatabasesAreSeparate(t *testing.T) {
+	t.Parallel()
+	tpl := sqlTemplate("separate", "CREATE TABLE t (name text)")
+	for i := range 50 {
+		name := fmt.Sprintf("a long name/with slashes and ünicode %d %s", i, strings.Repeat("x", 80))
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := testkit.New(t, tpl)
+			pool := d.Lend()
+			if i%2 == 0 {
+				pool = d.Pool()
+			}
+			_, err := pool.Exec(t.Context(), "INSERT INTO t VALUES ($1)", t.Name())
+			testkit.NoError(t, err)
+			rows, err := pool.Query(t.Context(), "SELECT name FROM t")
+			testkit.NoError(t, err)
+			names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			testkit.NoError(t, err)
+			testkit.Equal(t, names, []string{t.Name()})
+		})
+	}
+}
+
+func TestTestsHoldSeveralDatabases(t *testing.T) {
+	t.Parallel()
+	for i := range 8 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			one, two := testkit.New(t, testkit.Template{}), testkit.New(t, testkit.Template{})
+			if one.Name() == two.Name() {
+				t.Error("one database was given out twice")
+			}
+			testkit.Equal(t, query[int](t, one.ConnString(), "SELECT 1"), 1)
+		})
+	}
+}
+
+func TestConnStringAndPoolAreEmptyDatabases(t *testing.T) {
+	t.Parallel()
+	const tables = "SELECT count(*) FROM pg_class WHERE oid >= 16384"
+	testkit.Equal(t, query[int](t, testkit.ConnString(t), tables), 0)
+	var n int
+	testkit.NoError(t, testkit.Pool(t).QueryRow(t.Context(), tables).Scan(&n))
+	testkit.Equal(t, n, 0)
+}
+
+func TestFreshIsNeverUsed(t *testing.T) {
+	t.Parallel()
+	tpl := sqlTemplate("fresh", "CREATE TABLE t ()")
+	seen := map[string]bool{}
+	for range 3 {
+		p := newProbe(t)
+		tpl.Fresh = true
+		d := testkit.New(p, tpl)
+		if seen[d.Name()] {
+			t.Errorf("%s was used before", d.Name())
+		}
+		seen[d.Name()] = true
+		p.end()
+	}
+}
+
+// Whoever keeps the pool or the address of a database beyond its test must not
+// reach the one that the next test has.
+func TestEndedDatabaseCannotBeReached(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, nil)
+	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	p := newProbe(t)
+	d := k.New(p, tpl)
+	pool, address := d.Pool(), d.ConnString()
+	testkit.Equal(t, d.Ended(), false)
+	p.end()
+	testkit.Equal(t, d.Ended(), true)
+
+	next := newProbe(t)
+	defer next.end()
+	d2 := k.New(next, tpl)
+	_, err := pool.Exec(t.Context(), "INSERT INTO t VALUES (1)")
+	testkit.ErrorContains(t, err, "closed pool")
+	eventually(t, "the old address leads nowhere", func() bool {
+		conn, err := pgx.Connect(t.Context(), address)
+		if err == nil {
+			_ = conn.Close(t.Context())
+		}
+		return err != nil && strings.Contains(err.Error(), "does not exist")
+	})
+	testkit.Equal(t, query[int](t, d2.ConnString(), "SELECT count(*) FROM t"), 0)
+}
+
+func TestDatabaseWearsOut(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, map[string]string{"TEST_DB_VERBOSE": "1"})
+	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	names := map[string]int{}
+	for range testkit.MaxUses + 1 {
+		p := newProbe(t)
+		d := k.New(p, tpl)
+		names[d.Name()]++
+		_, err := d.Lend().Exec(t.Context(), "INSERT INTO t VALUES (1)")
+		testkit.NoError(t, err)
+		p.end()
+	}
+	for name, uses := range names {
+		if uses > testkit.MaxUses {
+			t.Errorf("%s was used %d times", name, uses)
+		}
+	}
+}
+
+func TestRecyclingOff(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, map[string]string{"PGDBM_TEST_RECYCLE": "off", "TEST_DB_VERBOSE": "1"})
+	seen := map[string]bool{}
+	for range 3 {
+		p := newProbe(t)
+		d := k.New(p, testkit.Template{})
+		if seen[d.Name()] {
+			t.Errorf("%s was used before", d.Name())
+		}
+		seen[d.Name()] = true
+		p.end()
+		testkit.ErrorContains(t, errorOf(p.said()), "every test gets a new database on this server")
+	}
+	for name := range seen {
+		eventually(t, name+" is dropped", func() bool { return !exists(t, k, name) })
+	}
+}
+
+// A role that may only create databases gets clones instead of recycled ones.
+func TestOrdinaryRole(t *testing.T) {
+	t.Parallel()
+	admin := openKit(t, nil)
+	const role = "pgdbm_test_ordinary"
+	execute(t, admin.URL(admin.Admin()), "DROP ROLE IF EXISTS "+role+"; CREATE ROLE "+role+" LOGIN CREATEDB PASSWORD 'x'")
+	u := testkit.ConnString(t)
+	cfg, err := pgx.ParseConfig(u)
+	testkit.NoError(t, err)
+	env := map[string]string{
+		"TEST_DB_HOST": cfg.Host, "TEST_DB_PORT": fmt.Sprint(cfg.Port), "TEST_DB_USER": role, "TEST_DB_PASSWORD": "x", "TEST_DB_NAME": admin.Admin(),
+	}
+	k, err := testkit.Open(t.Context(), env)
+	testkit.NoError(t, err)
+	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	var names []string
+	for range 2 {
+		p := newProbe(t)
+		d := k.New(p, tpl)
+		names = append(names, d.Name())
+		execute(t, d.ConnString(), "INSERT INTO t VALUES (1)")
+		testkit.Equal(t, query[int](t, d.ConnString(), "SELECT count(*) FROM t"), 1)
+		p.end()
+		testkit.Equal(t, p.said(), "")
+	}
+	for _, name := range names {
+		eventually(t, name+" is dropped", func() bool { return !exists(t, k, name) })
+	}
+	k.Close()
+	execute(t, admin.URL(admin.Admin()), "ALTER DATABASE "+k.TemplateName(tpl)+" IS_TEMPLATE false")
+	execute(t, admin.URL(admin.Admin()), "DROP DATABASE "+k.TemplateName(tpl))
+	eventually(t, "the role owns nothing", func() bool {
+		conn, err := pgx.Connect(t.Context(), admin.URL(admin.Admin()))
+		testkit.NoError(t, err)
+		defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is lost with it
+		_, err = conn.Exec(t.Context(), "DROP ROLE "+role)
+		return err == nil
+	})
+}
+
+func TestFailingBuildIsRemembered(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, nil)
+	builds := 0
+	tpl := testkit.Template{Key: t.Name(), Build: func(context.Context, string) error {
+		builds++
+		return errors.New("0002_orders.sql:7: no such table")
+	}}
+	for range 3 {
+		p := newProbe(t)
+		k.New(p, tpl)
+		testkit.Equal(t, p.said(), "0002_orders.sql:7: no such table")
+		p.end()
+	}
+	testkit.Equal(t, builds, 1)
+	testkit.Equal(t, exists(t, k, k.TemplateName(tpl)), false)
+
+	fixed := openKit(t, nil) // the next process
+	tpl.Build = nil
+	p := newProbe(t)
+	fixed.New(p, tpl)
+	p.end()
+	testkit.Equal(t, p.said(), "")
+}
+
+func TestBuildThatLeaksIsRefused(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, nil)
+	var leaked *pgx.Conn
+	p := newProbe(t)
+	k.New(p, testkit.Template{Key: t.Name(), Build: func(ctx context.Context, connString string) (err error) {
+		leaked, err = pgx.Connect(ctx, connString)
+		return err
+	}})
+	testkit.ErrorContains(t, errorOf(p.said()), "Build has left connections open")
+	_ = leaked.Close(t.Context())
+	p.end()
+
+	p = newProbe(t)
+	k.New(p, testkit.Template{Build: func(context.Context, string) error { return nil }})
+	testkit.ErrorContains(t, errorOf(p.said()), "needs a Key")
+	p.end()
+}
+
+func TestTemplateIsBuiltOnce(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	builds := 0
+	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	build := tpl.Build
+	tpl.Build = func(ctx context.Context, connString string) error {
+		mu.Lock()
+		builds++
+		mu.Unlock()
+		return build(ctx, connString)
+	}
+	drop(t, tpl)
+	var group sync.WaitGroup
+	for range 4 { // processes
+		k := openKit(t, nil)
+		for range 2 { // tests
+			group.Go(func() {
+				p := newProbe(t)
+				k.New(p, tpl)
+				p.end()
+				testkit.Equal(t, p.said(), "")
+			})
+		}
+	}
+	group.Wait()
+	testkit.Equal(t, builds, 1)
+}
+
+func TestHalfMadeTemplateIsBuiltAgain(t *testing.T) {
+	t.Parallel()
+	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	drop(t, tpl)
+	k := openKit(t, nil)
+	execute(t, k.URL(k.Admin()), "CREATE DATABASE "+k.TemplateName(tpl)) // a process was killed here
+	p := newProbe(t)
+	d := k.New(p, tpl)
+	testkit.Equal(t, query[int](t, d.ConnString(), "SELECT count(*) FROM t"), 0)
+	p.end()
+}
+
+// drop removes the template that an earlier run of the test may have left.
+func drop(t *testing.T, tpl testkit.Template) {
+	t.Helper()
+	k := openKit(t, nil)
+	name := k.TemplateName(tpl)
+	if exists(t, k, name) {
+		execute(t, k.URL(k.Admin()), "ALTER DATABASE "+name+" IS_TEMPLATE false")
+		execute(t, k.URL(k.Admin()), "DROP DATABASE "+name)
+	}
+}
+
+func errorOf(text string) error { return errors.New(text) }
+
+func contains(s, part string) bool { return strings.Contains(s, part) }

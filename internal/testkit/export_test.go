@@ -1,0 +1,75 @@
+package testkit
+
+import (
+	"context"
+	"regexp"
+)
+
+// Kit is a process's hold on a server.
+type Kit = kit
+
+// Open opens a kit in an environment of the test's own.
+func Open(ctx context.Context, env map[string]string) (*Kit, error) {
+	e, err := readEnv(func(name string) string { return env[name] })
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, e)
+}
+
+// New is [New] on the kit's server.
+func (k *kit) New(tb TB, t Template) *Database { return k.database(tb, t) }
+
+// Close lets the kit go, as the end of its process would.
+func (k *kit) Close() {
+	k.admin.Close()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, tpl := range k.templates {
+		tpl.free.mu.Lock()
+		for _, s := range tpl.free.free {
+			s.close(context.Background())
+		}
+		tpl.free.free = nil
+		tpl.free.mu.Unlock()
+	}
+	k.lease.mu.Lock()
+	defer k.lease.mu.Unlock()
+	_ = k.lease.conn.Close(context.Background())
+}
+
+// Server describes the kit's server.
+func (k *kit) Server() string { return k.server.about }
+
+// URL is the address of a database of the kit's server.
+func (k *kit) URL(database string) string { return k.server.connString(database) }
+
+// Admin is the database that the kit works from.
+func (k *kit) Admin() string { return k.server.admin }
+
+// TemplateName is the name of a template's database.
+func (k *kit) TemplateName(t Template) string { return k.template(t).name }
+
+// Prune drops the templates that were used longest ago.
+func (k *kit) Prune(ctx context.Context) { k.prune(ctx, "") }
+
+// KeepTemplates is how many stay.
+const KeepTemplates = keepTemplates
+
+// Sweep drops what processes that have ended left.
+func (k *kit) Sweep(ctx context.Context) { k.sweep(ctx) }
+
+// Named is which variable names a server, and the address of a database there.
+func Named(env map[string]string, database string) (variable, connString, admin string) {
+	variable, s := named(func(name string) string { return env[name] })
+	if variable == "" {
+		return "", "", ""
+	}
+	return variable, s.connString(database), s.admin
+}
+
+// Leased is what a test's database is called.
+var Leased = regexp.MustCompile(leased.String())
+
+// MaxUses is how many tests a database serves.
+const MaxUses = maxUses

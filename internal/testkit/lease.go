@@ -1,0 +1,92 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// lease is the lock that says that this process's databases are in use. It
+// lasts as long as its session, and so as long as the process. The same session
+// holds, shared, the locks of the templates in use.
+type lease struct {
+	connString string
+	number     int32
+
+	mu        sync.Mutex
+	conn      *pgx.Conn
+	templates []int32
+}
+
+var errTaken = errors.New("testkit: the lease is taken")
+
+func takeLease(ctx context.Context, connString string) (*lease, error) {
+	l := &lease{connString: connString}
+	for {
+		l.number = 1 + rand.Int32N(1<<31-2)
+		if err := l.hold(ctx); !errors.Is(err, errTaken) {
+			return l, err
+		}
+	}
+}
+
+// hold makes sure that the lock is held, taking it again if its session has
+// ended (the server restarted).
+func (l *lease) hold(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held(ctx)
+}
+
+// use adds a template to those in use.
+func (l *lease) use(ctx context.Context, hash int32) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.held(ctx); err != nil {
+		return err
+	}
+	if err := l.share(ctx, hash); err != nil {
+		return err
+	}
+	l.templates = append(l.templates, hash)
+	return nil
+}
+
+func (l *lease) held(ctx context.Context) error {
+	if l.conn != nil && l.conn.Ping(ctx) == nil {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, l.connString)
+	if err != nil {
+		return fmt.Errorf("testkit: lease: %w", err)
+	}
+	var ok bool
+	const take = "SELECT set_config('idle_session_timeout', '0', false) IS NOT NULL AND pg_try_advisory_lock($1::int4, $2::int4)"
+	err = conn.QueryRow(ctx, take, pgx.QueryExecModeExec, lockLease, l.number).Scan(&ok)
+	if err == nil && !ok {
+		err = errTaken
+	}
+	if err != nil {
+		_ = conn.Close(ctx)
+		return fmt.Errorf("testkit: lease: %w", err)
+	}
+	l.conn = conn
+	for _, hash := range l.templates {
+		if err := l.share(ctx, hash); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lease) share(ctx context.Context, hash int32) error {
+	_, err := l.conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1::int4, $2::int4)", pgx.QueryExecModeExec, lockInUse, hash)
+	if err != nil {
+		return fmt.Errorf("testkit: lease: %w", err)
+	}
+	return nil
+}
