@@ -32,6 +32,7 @@ type Scanner[T any] struct {
 	rows    pgx.Rows
 	scratch *T
 	targets []any              // addresses in scratch, in the order of the columns; nil before the first row
+	given   []any              // targets that are known beforehand
 	byRow   *dbscan.RowScanner // for types whose addresses differ from row to row
 }
 
@@ -66,6 +67,10 @@ func (s *Scanner[T]) ScanOver(base T) (T, error) {
 }
 
 func (s *Scanner[T]) prepare() error {
+	if s.given != nil {
+		s.targets = adaptEnums(s.rows, s.given)
+		return nil
+	}
 	if !fixedAddresses(reflect.TypeFor[T]()) {
 		s.byRow = api().NewRowScanner(byRow{adapter{s.rows}})
 		return nil
