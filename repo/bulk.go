@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pgdbm/pgdbm-go/internal/rowscan"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -88,7 +87,7 @@ func (r *Repository[T]) insertChunk(ctx context.Context, c chunk, rows, stored [
 		return r.t.wrap(err)
 	}
 	defer result.Close()
-	scanner, n := rowscan.New[T](result), 0
+	scanner, n := r.scanner(result), 0
 	for ; result.Next(); n++ {
 		if n == len(c.rows) {
 			return r.t.discarded("InsertAll")
@@ -148,7 +147,7 @@ func (r *Repository[T]) insertBatch(ctx context.Context, rows, stored []T) error
 				}
 				return r.t.discarded("InsertAll")
 			}
-			return rowscan.Into(result, &stored[i])
+			return r.scanInto(result, &stored[i])
 		})
 	}
 	return r.t.wrap(pgdbm.Classify(r.db.SendBatch(ctx, &b).Close()))

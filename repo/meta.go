@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/georgysavva/scany/v2/dbscan"
+
+	"github.com/pgdbm/pgdbm-go/internal/rowscan"
 )
 
 // meta is what the tags of a struct say.
@@ -21,6 +24,8 @@ type meta struct {
 	keys                     []*field
 	version, soft            *field
 	columns                  string // "id", "email", …: what every SELECT and RETURNING lists
+	pointers                 bool   // a column lies in a struct behind a pointer
+	enums                    bool   // a field is a slice of an own string type
 	fragments                texts[*fragment]
 	tables                   sync.Map // of a table's name to its *table
 	autos, settable, touched []*field
@@ -45,7 +50,25 @@ func newMeta(t reflect.Type) *meta {
 	r := tagReader{meta: m, owner: map[string]string{}}
 	r.read(t, "", "", nil, false)
 	m.err = errors.Join(append(r.errs, m.sort()...)...)
+	if m.err == nil {
+		m.err = m.compare()
+	}
 	return m
+}
+
+// compare makes sure that scany maps the columns to the same fields.
+func (m *meta) compare() error {
+	paths, err := rowscan.Paths(m.typ, m.names)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, f := range m.fields {
+		if !slices.Equal(paths[i], f.index) {
+			errs = append(errs, fmt.Errorf("field %s: the column %q belongs to another field as well; rename one", f.path, f.name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // sort tells the fields apart by what is done with them.
@@ -54,6 +77,8 @@ func (m *meta) sort() (errs []error) {
 	for i, f := range m.fields {
 		quoted[i] = f.quoted
 		m.names = append(m.names, f.name)
+		m.pointers = m.pointers || f.pointers
+		m.enums = m.enums || convertible(f.typ)
 		switch {
 		case f.opts.has(optVersion) && m.version != nil:
 			errs = append(errs, fmt.Errorf("fields %s and %s are both tagged version; keep one", m.version.path, f.path))

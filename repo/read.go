@@ -5,7 +5,6 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/pgdbm/pgdbm-go/internal/rowscan"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -34,21 +33,19 @@ func (r *Repository[T]) readInto(ctx context.Context, row *T, text string, args 
 		return false, r.t.wrap(err)
 	}
 	defer rows.Close()
+	scratch := *row
 	if rows.Next() {
-		scratch := *row
-		if err := rowscan.Into(rows, &scratch, more...); err != nil {
+		if err := r.scanInto(rows, &scratch, more...); err != nil {
 			return false, r.t.wrap(pgdbm.Classify(err))
 		}
-		defer func() {
-			if found {
-				*row = scratch
-			}
-		}()
 		found = true
 	}
 	rows.Close()
 	if err := rows.Err(); err != nil {
 		return false, r.t.wrap(err)
+	}
+	if found {
+		*row = scratch
 	}
 	return found, nil
 }
@@ -97,10 +94,25 @@ func (q Query[T]) Each(ctx context.Context) iter.Seq2[T, error] {
 			yield(zero, err)
 			return
 		}
-		for row, err := range pgdbm.Each[T](ctx, q.repo.db, text, args...) {
-			if !yield(row, q.repo.t.wrap(err)) {
+		rows, err := q.repo.db.Query(ctx, text, args...)
+		if err != nil {
+			yield(zero, q.repo.t.wrap(err))
+			return
+		}
+		defer rows.Close()
+		scanner := q.repo.scanner(rows)
+		for rows.Next() {
+			row, err := scanner.Scan()
+			if err != nil {
+				yield(zero, q.repo.t.wrap(pgdbm.Classify(err)))
 				return
 			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(zero, q.repo.t.wrap(err))
 		}
 	}
 }
@@ -165,7 +177,7 @@ func (r *Repository[T]) fetch(ctx context.Context, text string, args []any, expe
 	}
 	defer rows.Close()
 	values := make([]T, 0, min(expected, maxPresize))
-	scanner := rowscan.New[T](rows)
+	scanner := r.scanner(rows)
 	for rows.Next() {
 		value, err := scanner.Scan()
 		if err != nil {
@@ -187,7 +199,14 @@ func (r *Repository[T]) fetch(ctx context.Context, text string, args []any, expe
 // Soft-deleted rows are not left out: the SQL says what it wants. For rows of
 // another shape there is [pgdbm.FetchAll].
 func (r *Repository[T]) SelectSQL(ctx context.Context, sql string, args ...any) ([]T, error) {
-	return r.fetch(ctx, r.t.expand(sql), args, 0)
+	values := []T{}
+	for value, err := range pgdbm.Each[T](ctx, r.db, r.t.expand(sql), args...) { // the columns are in any order
+		if err != nil {
+			return nil, r.t.wrap(err)
+		}
+		values = append(values, value)
+	}
+	return values, nil
 }
 
 // expand replaces {{columns}} and {{table}}; {{{{ stays what it is.
