@@ -190,6 +190,7 @@ func TestFailingBuildIsRemembered(t *testing.T) {
 		builds++
 		return errors.New("0002_orders.sql:7: no such table")
 	}}
+	drop(t, tpl)
 	for range 3 {
 		p := newProbe(t)
 		k.New(p, tpl)
