@@ -43,6 +43,7 @@ const (
 	ruleTxControl  = "tx-control"
 	ruleCopy       = "copy-stdin"
 	rulePsql       = "psql"
+	ruleStrings    = "string-syntax"
 	ruleNeedsAuto  = "needs-no-transaction"
 	ruleIndexName  = "unnamed-index"
 	ruleIdentifier = "long-identifier"
@@ -68,6 +69,7 @@ var rules = []rule{
 	{Rule: Rule{ruleTxControl, Error, true, "BEGIN, COMMIT, ROLLBACK and the like outside of a body"}, err: ErrTxControl, check: checkTxControl},
 	{Rule: Rule{ruleCopy, Error, true, "COPY from or to the client"}, check: checkCopy},
 	{Rule: Rule{rulePsql, Error, true, "psql's backslash commands"}, check: checkPsql},
+	{Rule: Rule{ruleStrings, Error, true, "SET standard_conforming_strings to anything but on"}, check: checkStrings},
 	{Rule: Rule{ruleNeedsAuto, Error, true, "a statement that cannot run in a transaction, in a file that is one"}, check: checkNeedsAutocommit},
 	{Rule: Rule{ruleIndexName, Error, false, "CREATE INDEX CONCURRENTLY without a name: a failed one cannot be found again"}, check: checkIndexName},
 	{Rule: Rule{ruleIdentifier, Error, false, "an identifier over 63 bytes, which the server cuts silently"}, check: checkIdentifiers},

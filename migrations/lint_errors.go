@@ -55,6 +55,22 @@ func checkPsql(l *linter, st statement) {
 	}
 }
 
+// checkStrings refuses what would make the server read strings otherwise than
+// the splitter does.
+func checkStrings(l *linter, st statement) {
+	t := st.sample
+	i := 1
+	if t.has(i, "local") || t.has(i, "session") {
+		i++
+	}
+	if !t.has(0, "set") || !t.has(i, "standard_conforming_strings") {
+		return
+	}
+	if value := t.list[len(t.list)-1]; !value.Is("on") && !value.Is("true") {
+		l.reportToken(ruleStrings, st, t.list[0], "strings with backslashes as of old are not supported", "write E'…' where a backslash escapes")
+	}
+}
+
 func checkNeedsAutocommit(l *linter, st statement) {
 	if l.script.directives.noTransaction {
 		return

@@ -39,6 +39,10 @@ func (s *session) inXact(ctx context.Context, t *target, sc *script, fence reque
 	defer s.rollback(ctx) // when the transaction is still open
 	s.dirty = true
 	got, _, err := pipeline(ctx, s.conn, []request{fence}, nil)
+	if sqlState(err) == "55P03" {
+		err = fmt.Errorf("%w: longer than LockTimeout %s, for its row in the tracking table", ErrLockTimeout, s.m.cfg.LockTimeout)
+		return 0, t.failFile(sc.file, err)
+	}
 	if err != nil {
 		return 0, t.failFile(sc.file, during("recording it", err))
 	}
@@ -70,6 +74,7 @@ func (s *session) runStatements(ctx context.Context, t *target, sc *script, stat
 		requests = append(requests, request{sql: "reset all"})
 	}
 	w := s.m.watchBlockers(ctx, t, sc.file, pid, lock)
+	defer w.stop() // an Observer may panic
 	got, failed, err := pipeline(ctx, s.conn, requests, func(i int) {
 		if i > 0 && i <= len(statements) {
 			s.m.observe(ctx, Event{Kind: EventStatement, Module: t.Module, Schema: t.Schema, File: sc.file, Statement: i, Statements: len(statements)})
