@@ -55,16 +55,21 @@ type application struct {
 }
 
 func newApplication(cfg pgdbm.Config, opts options, log *slog.Logger) *application {
-	app := &application{migrated: &migrated{}}
-	app.fx = fx.New(
-		fx.Supply(cfg, log, fxpgdbm.Config{Migrations: migrations.Config{Observer: app.migrated}}),
+	a := &application{migrated: &migrated{}}
+	a.fx = fx.New(a.options(cfg, opts, log))
+	return a
+}
+
+// options are all that the program consists of.
+func (a *application) options(cfg pgdbm.Config, opts options, log *slog.Logger) fx.Option {
+	return fx.Options(
+		fx.Supply(cfg, log, fxpgdbm.Config{Migrations: migrations.Config{Observer: a.migrated}}),
 		fx.StartTimeout(5*time.Minute), // covers the migrations
 		fx.WithLogger(fxLogger),
 		services,
-		fx.Populate(&app.set, &app.importer, &app.orders),
-		when(!opts.exit, serve(opts.addr), fx.Populate(&app.server)),
+		fx.Populate(&a.set, &a.importer, &a.orders),
+		when(!opts.exit, serve(opts.addr), fx.Populate(&a.server)),
 	)
-	return app
 }
 
 func when(condition bool, opts ...fx.Option) fx.Option {

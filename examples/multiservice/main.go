@@ -35,6 +35,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = run(ctx, opts, os.Stdout, os.Stderr)
 	stop()
+	if errors.Is(err, context.Canceled) && opts.file == "" {
+		err = nil // Ctrl-C before it served; an import that did not come to its end is an error
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "multiservice:", err)
 		os.Exit(1)

@@ -1,14 +1,13 @@
 package customers_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/customers"
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
-	"github.com/pgdbm/pgdbm-go/module"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
+	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
 
 var acme = customers.Customer{ID: "ACME", Company: "Acme", Contact: "Wile E.", City: "Tucson", Country: "USA", Phone: "1"}
@@ -16,11 +15,7 @@ var acme = customers.Customer{ID: "ACME", Company: "Acme", Contact: "Wile E.", C
 // setup returns a store on a database of the test's own.
 func setup(t *testing.T) (pgdbm.DB, *customers.Store) {
 	t.Helper()
-	set, err := module.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)}, customers.Module)
-	testkit.NoError(t, err)
-	t.Cleanup(func() { testkit.NoError(t, set.Close(context.WithoutCancel(t.Context()))) })
-	db, err := set.Manager(customers.Module)
-	testkit.NoError(t, err)
+	db := pgdbmtest.NewSet(t, customers.Module).Manager(customers.Module)
 	store, err := customers.NewStore(db)
 	testkit.NoError(t, err)
 	return db, store

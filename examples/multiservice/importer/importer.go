@@ -59,14 +59,16 @@ type Progress struct {
 func (im *Importer) Run(ctx context.Context, name string, file io.Reader, progress func(Progress)) (Progress, error) {
 	var done Progress
 	for r := newReader(name, file); ; {
-		batch, err := r.read(batchSize)
-		if err != nil || len(batch) == 0 {
-			return done, err
+		batch, readErr := r.read(batchSize)
+		if len(batch) == 0 {
+			return done, readErr
 		}
 		var created int
-		err = im.db.InTx(ctx, func(tx *pgdbm.Tx) (err error) {
-			created, err = im.in(tx).store(ctx, r, batch)
-			return err
+		err := im.db.InTx(ctx, func(tx *pgdbm.Tx) (err error) {
+			if created, err = im.in(tx).store(ctx, r, batch); err != nil {
+				return err // of a line before the one that could not be read
+			}
+			return readErr
 		})
 		if err != nil {
 			return done, err

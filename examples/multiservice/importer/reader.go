@@ -33,8 +33,8 @@ func newReader(name string, file io.Reader) *reader {
 	return &reader{name: name, scanner: s, seen: map[string]int{}}
 }
 
-// read returns the next lines, up to n of them, none at the end of the file.
-// Empty ones are passed over.
+// read returns the next lines, up to n of them, none at the end of the file; with
+// an error, those before it. Empty ones are passed over.
 func (r *reader) read(n int) ([]line, error) {
 	batch := make([]line, 0, n)
 	for len(batch) < n && r.scanner.Scan() {
@@ -46,14 +46,14 @@ func (r *reader) read(n int) ([]line, error) {
 		}
 		rec, err := r.parse(text)
 		if err != nil {
-			return nil, r.at(r.number, err)
+			return batch, r.at(r.number, err)
 		}
 		batch = append(batch, line{r.number, rec})
 	}
 	if err := r.scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, r.at(r.number+1, fmt.Errorf("the line is longer than %d bytes", maxLine))
+		return batch, r.at(r.number+1, fmt.Errorf("the line is longer than %d bytes", maxLine))
 	} else if err != nil {
-		return nil, r.at(r.number+1, err)
+		return batch, r.at(r.number+1, err)
 	}
 	return batch, nil
 }

@@ -57,6 +57,6 @@ func TestTakeIsAllOrNothing(t *testing.T) {
 func TestTakeWantsATransaction(t *testing.T) {
 	t.Parallel()
 	_, store := setup(t)
-	_, err := store.Take(t.Context(), []item({1, 1)})
+	_, err := store.Take(t.Context(), []inventory.Item{item(1, 1)})
 	testkit.ErrorContains(t, err, "ForUpdate outside of a transaction")
 }

@@ -1,14 +1,13 @@
 package inventory_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/inventory"
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
-	"github.com/pgdbm/pgdbm-go/module"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
+	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
 
 var anvil = inventory.Product{Name: "Anvil", Category: "Tools", Unit: "1 piece", Price: "99.50", InStock: 2, ReorderLevel: 1}
@@ -16,11 +15,7 @@ var anvil = inventory.Product{Name: "Anvil", Category: "Tools", Unit: "1 piece",
 // setup returns a store on a database of the test's own.
 func setup(t *testing.T) (pgdbm.DB, *inventory.Store) {
 	t.Helper()
-	set, err := module.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)}, inventory.Module)
-	testkit.NoError(t, err)
-	t.Cleanup(func() { testkit.NoError(t, set.Close(context.WithoutCancel(t.Context()))) })
-	db, err := set.Manager(inventory.Module)
-	testkit.NoError(t, err)
+	db := pgdbmtest.NewSet(t, inventory.Module).Manager(inventory.Module)
 	store, err := inventory.NewStore(db)
 	testkit.NoError(t, err)
 	return db, store

@@ -1,26 +1,21 @@
 package notifications_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/notifications"
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
-	"github.com/pgdbm/pgdbm-go/module"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
+	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
 
 // setup returns a store with messages to A, B, C and D on a database of the
 // test's own.
 func setup(t *testing.T) (pgdbm.DB, *notifications.Store) {
 	t.Helper()
-	set, err := module.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)}, notifications.Module)
-	testkit.NoError(t, err)
-	t.Cleanup(func() { testkit.NoError(t, set.Close(context.WithoutCancel(t.Context()))) })
-	db, err := set.Manager(notifications.Module)
-	testkit.NoError(t, err)
+	db := pgdbmtest.NewSet(t, notifications.Module).Manager(notifications.Module)
 	store, err := notifications.NewStore(db)
 	testkit.NoError(t, err)
 	for _, recipient := range []string{"A", "B", "C", "D"} {

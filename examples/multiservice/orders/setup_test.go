@@ -1,7 +1,6 @@
 package orders_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/customers"
@@ -9,8 +8,8 @@ import (
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/notifications"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/orders"
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
-	"github.com/pgdbm/pgdbm-go/module"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
+	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
 
 // shop is the four services on a database of the test's own. Customer ACME can
@@ -25,20 +24,14 @@ type shop struct {
 
 func setup(t *testing.T) shop {
 	t.Helper()
-	set, err := module.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)}, orders.Module)
+	set := pgdbmtest.NewSet(t, orders.Module)
+	s := shop{db: set.Manager(orders.Module)}
+	var err error
+	s.customers, err = customers.NewStore(set.Manager(customers.Module))
 	testkit.NoError(t, err)
-	t.Cleanup(func() { testkit.NoError(t, set.Close(context.WithoutCancel(t.Context()))) })
-	manager := func(m module.Module) pgdbm.DB {
-		db, err := set.Manager(m)
-		testkit.NoError(t, err)
-		return db
-	}
-	s := shop{db: manager(orders.Module)}
-	s.customers, err = customers.NewStore(manager(customers.Module))
+	s.inventory, err = inventory.NewStore(set.Manager(inventory.Module))
 	testkit.NoError(t, err)
-	s.inventory, err = inventory.NewStore(manager(inventory.Module))
-	testkit.NoError(t, err)
-	s.notifications, err = notifications.NewStore(manager(notifications.Module))
+	s.notifications, err = notifications.NewStore(set.Manager(notifications.Module))
 	testkit.NoError(t, err)
 	s.orders, err = orders.NewStore(s.db, s.customers, s.inventory, s.notifications)
 	testkit.NoError(t, err)

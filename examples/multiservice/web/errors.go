@@ -61,16 +61,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return // the client has left
 	}
-	status, message := Status(err), err.Error()
-	if fault, ok := errors.AsType[*pgdbm.Error](err); ok {
-		message = http.StatusText(status)
-		if fault.Class != nil {
-			message = fault.Class.Error()
-		}
-	}
-	if status == http.StatusInternalServerError {
-		message = "internal error"
-	}
+	status := Status(err)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
@@ -78,5 +69,20 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		a.log.ErrorContext(r.Context(), "request failed", slog.String("method", r.Method),
 			slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("error", err.Error()))
 	}
-	reply(w, status, failure{message})
+	reply(w, status, failure{message(status, err)})
+}
+
+// message is what the client is told.
+func message(status int, err error) string {
+	fault, ok := errors.AsType[*pgdbm.Error](err)
+	switch {
+	case status == http.StatusInternalServerError:
+		return "internal error"
+	case ok && fault.Class != nil:
+		return fault.Class.Error()
+	case errors.Is(err, repo.ErrCursor):
+		return repo.ErrCursor.Error()
+	default:
+		return err.Error()
+	}
 }
