@@ -54,7 +54,7 @@ func headOf(rows []recorded) string {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b recorded) int { return cmp.Compare(a.key, b.key) })
 	h := sha256.New()
 	for _, r := range rows {
-		fmt.Fprintf(h, "%s %s\n", r.key, r.checksum)
+		h.Write([]byte(r.key + " " + r.checksum + "\n"))
 	}
 	return fmt.Sprintf("%d:%s", len(rows), hex.EncodeToString(h.Sum(nil)[:8]))
 }

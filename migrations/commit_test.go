@@ -51,8 +51,11 @@ func (c *cutter) start(t *testing.T, direct string) string {
 			go c.serve(client)
 		}
 	}()
-	port := listener.Addr().(*net.TCPAddr).Port
-	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=%s sslmode=disable", port, cc.User, cc.Password, cc.Database)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("host=127.0.0.1 port=%s user=%s password='%s' dbname=%s sslmode=disable", port, cc.User, cc.Password, cc.Database)
 }
 
 func (c *cutter) serve(client net.Conn) {

@@ -62,7 +62,7 @@ func process(t *testing.T, conn string, fsys fstest.MapFS) *osexec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := osexec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRunner$", "-test.v") //nolint:gosec // this binary
+	cmd := osexec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRunner$", "-test.v")
 	cmd.Env = append(os.Environ(), runnerConn+"="+conn, runnerFiles+"="+string(encoded))
 	return cmd
 }

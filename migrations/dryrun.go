@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
@@ -37,9 +38,7 @@ func (m *Migrator) DryRun(ctx context.Context, scopes ...Scope) (*Report, error)
 		if err != nil {
 			return report, err
 		}
-		for t, d := range narrowed.decisions {
-			found.decisions[t] = d
-		}
+		maps.Copy(found.decisions, narrowed.decisions)
 	}
 	m.warn(ctx, report, targets, found)
 	pending, _ := found.pending(targets)

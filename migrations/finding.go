@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/samber/lo"
 )
 
 // Severity says what a [Finding] does.
@@ -41,17 +43,14 @@ type Finding struct {
 	Err      error  // the sentinel that belongs to the rule, such as [ErrTxControl]; may be nil
 }
 
-// Error returns the finding in one line: position, message, rule and hint.
-func (f Finding) Error() string {
+// String returns the finding in one line: position, message, rule and hint.
+func (f Finding) String() string {
 	s := fmt.Sprintf("%s: %s (%s)", f.Position, f.Message, f.Rule)
 	if f.Hint != "" {
 		s += "; " + f.Hint
 	}
 	return s
 }
-
-// Unwrap returns the sentinel of the finding's rule.
-func (f Finding) Unwrap() error { return f.Err }
 
 // LoadError is everything that is wrong with a folder of migrations.
 // errors.Is reaches the sentinels of all findings.
@@ -70,7 +69,7 @@ func (e *LoadError) Error() string {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString(f.Error())
+		b.WriteString(f.String())
 		if f.Excerpt != "" {
 			b.WriteString("\n" + f.Excerpt)
 		}
@@ -78,13 +77,9 @@ func (e *LoadError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the findings.
+// Unwrap returns the sentinels of the findings.
 func (e *LoadError) Unwrap() []error {
-	errs := make([]error, len(e.Findings))
-	for i, f := range e.Findings {
-		errs[i] = f
-	}
-	return errs
+	return lo.FilterMap(e.Findings, func(f Finding, _ int) (error, bool) { return f.Err, f.Err != nil })
 }
 
 func sortFindings(all []Finding) {

@@ -135,7 +135,7 @@ func (l *linter) lint(s *script) {
 				r.check(l, st)
 			}
 		}
-		if name, _, ok := createdTable(st.sample); ok {
+		if name, ok := createdTable(st.sample); ok {
 			l.created[name] = true
 		}
 	}

@@ -7,23 +7,23 @@ import (
 )
 
 // createdTable recognises CREATE TABLE.
-func createdTable(t tokens) (name string, qualified, ok bool) {
+func createdTable(t tokens) (name string, ok bool) {
 	if !t.has(0, "create") {
-		return "", false, false
+		return "", false
 	}
 	i := 1
 	for slices.ContainsFunc([]string{"unlogged", "temp", "temporary", "global", "local"}, func(w string) bool { return t.has(i, w) }) {
 		i++
 	}
 	if !t.has(i, "table") {
-		return "", false, false
+		return "", false
 	}
 	i++
 	if t.has(i, "if", "not", "exists") {
 		i += 3
 	}
-	name, qualified, _ = t.name(i)
-	return name, qualified, name != ""
+	name, _, _ = t.name(i)
+	return name, name != ""
 }
 
 func isTemporary(t tokens) bool {
@@ -194,7 +194,7 @@ func checkDropTable(l *linter, st statement) {
 }
 
 func checkSerial(l *linter, st statement) {
-	if _, _, ok := createdTable(st.sample); !ok && !st.sample.has(0, "alter", "table") {
+	if _, ok := createdTable(st.sample); !ok && !st.sample.has(0, "alter", "table") {
 		return
 	}
 	for i, tok := range st.sample.list {

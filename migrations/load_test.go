@@ -215,7 +215,7 @@ drop table {{tables.gone}};
 		if f.Severity != migrations.Warning || f.Hint == "" || f.Excerpt == "" {
 			t.Errorf("finding %+v", f)
 		}
-		got = append(got, f.String()+" "+f.Rule)
+		got = append(got, f.Position.String()+" "+f.Rule)
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -48,7 +48,7 @@ func (m *Migrator) poll(ctx context.Context, t *target, try func() (bool, error)
 				Err: fmt.Errorf("%w: longer than LockTimeout %s", ErrLockTimeout, m.cfg.LockTimeout),
 			}
 		}
-		if err := sleep(ctx, min(rest, pause/2+rand.N(pause))); err != nil {
+		if err := sleep(ctx, min(rest, pause/2+rand.N(pause))); err != nil { //nolint:gosec // jitter
 			return err
 		}
 	}

@@ -41,7 +41,10 @@ func pgbouncer(t *testing.T) (pooled, direct string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,18 +61,18 @@ func pgbouncer(t *testing.T) (pooled, direct string) {
 %s = host=%s port=%d user=%s%s
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = %d
+listen_port = %s
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = 8
 `, cc.Database, cc.Host, cc.Port, cc.User, password, port)
 	path := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(path, []byte(ini), 0o644); err != nil { //nolint:gosec // another user reads it
+	if err := os.WriteFile(path, []byte(ini), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := osexec.CommandContext(context.WithoutCancel(t.Context()), bin, path) //nolint:gosec // found above
-	if os.Geteuid() == 0 {                                                      // which it refuses
+	cmd := osexec.CommandContext(context.WithoutCancel(t.Context()), bin, path)
+	if os.Geteuid() == 0 { // which it refuses
 		cmd.SysProcAttr = unprivileged(t, dir)
 	}
 	var out strings.Builder
@@ -84,7 +87,7 @@ default_pool_size = 8
 			t.Log(out.String())
 		}
 	})
-	pooled = fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s sslmode=disable", port, cc.User, cc.Database)
+	pooled = fmt.Sprintf("host=127.0.0.1 port=%s user=%s dbname=%s sslmode=disable", port, cc.User, cc.Database)
 	eventually(t, "pgbouncer answers", func() bool {
 		conn, err := pgx.Connect(t.Context(), pooled)
 		if err == nil {
@@ -113,7 +116,7 @@ func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
 		if err := errors.Join(uidErr, gidErr, os.Chown(dir, uid, gid)); err != nil {
 			t.Fatal(err)
 		}
-		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // ids fit
+		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
 	t.Skip("pgbouncer refuses to run as root, and there is no user postgres or nobody")
 	return nil

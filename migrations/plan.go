@@ -97,7 +97,7 @@ func (p *Plan) String() string {
 		}
 		fmt.Fprintf(&b, "-- %s@%s %s (%s)\n", s.Module, s.Schema, s.File, mode)
 		for _, f := range s.Findings {
-			fmt.Fprintf(&b, "-- %s\n", f.Error())
+			fmt.Fprintf(&b, "-- %s\n", f)
 		}
 		for i, st := range s.Statements {
 			if i < s.Resume {

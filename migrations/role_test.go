@@ -14,7 +14,7 @@ import (
 // role creates a role of the test's own.
 func role(t *testing.T, owner *pgdbm.Pool, conn, suffix string) string {
 	t.Helper()
-	name := fmt.Sprintf("pgdbm_%s_%x", suffix, uint64(migrations.LockKey(conn, suffix))) //nolint:gosec // a name
+	name := fmt.Sprintf("pgdbm_%s_%x", suffix, uint64(migrations.LockKey(conn, suffix)))
 	exec(t, owner, "create role "+name)
 	t.Cleanup(func() {
 		if _, err := owner.Pgx().Exec(context.Background(), "drop owned by "+name+" cascade; drop role "+name); err != nil {

@@ -14,54 +14,54 @@ import (
 )
 
 // open opens a pool, closed at the end of the test.
-func open(t testing.TB, cfg pgdbm.Config) *pgdbm.Pool {
-	t.Helper()
+func open(tb testing.TB, cfg pgdbm.Config) *pgdbm.Pool {
+	tb.Helper()
 	if cfg.ConnString == "" {
-		cfg.ConnString = testkit.ConnString(t)
+		cfg.ConnString = testkit.ConnString(tb)
 	}
-	pool, err := pgdbm.Open(t.Context(), cfg)
+	pool, err := pgdbm.Open(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := pool.Close(context.Background()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return pool
 }
 
 // setup returns a pool on a database of the test's own.
-func setup(t testing.TB) *pgdbm.Pool {
-	t.Helper()
-	return open(t, pgdbm.Config{})
+func setup(tb testing.TB) *pgdbm.Pool {
+	tb.Helper()
+	return open(tb, pgdbm.Config{})
 }
 
 // migrator makes the migrator of module app on schema app.
-func migrator(t testing.TB, pool *pgdbm.Pool, fsys fs.FS, cfg migrations.Config) *migrations.Migrator {
-	t.Helper()
+func migrator(tb testing.TB, pool *pgdbm.Pool, fsys fs.FS, cfg migrations.Config) *migrations.Migrator {
+	tb.Helper()
 	src, err := migrations.Load(fsys, migrations.LoadOptions{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return newMigrator(t, pool, cfg, migrations.Target{Module: "app", Schema: "app", Source: src})
+	return newMigrator(tb, pool, cfg, migrations.Target{Module: "app", Schema: "app", Source: src})
 }
 
-func newMigrator(t testing.TB, pool *pgdbm.Pool, cfg migrations.Config, targets ...migrations.Target) *migrations.Migrator {
-	t.Helper()
+func newMigrator(tb testing.TB, pool *pgdbm.Pool, cfg migrations.Config, targets ...migrations.Target) *migrations.Migrator {
+	tb.Helper()
 	m, err := migrations.New(pool, targets, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
 
 // up runs Up, which must succeed, and returns the applied files.
-func up(t testing.TB, m *migrations.Migrator, scopes ...migrations.Scope) string {
-	t.Helper()
-	report, err := m.Up(t.Context(), scopes...)
+func up(tb testing.TB, m *migrations.Migrator, scopes ...migrations.Scope) string {
+	tb.Helper()
+	report, err := m.Up(tb.Context(), scopes...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return applied(report)
 }
@@ -75,44 +75,44 @@ func applied(r *migrations.Report) string {
 }
 
 // value runs a query of one value.
-func value[T any](t testing.TB, pool *pgdbm.Pool, sql string, args ...any) T {
-	t.Helper()
+func value[T any](tb testing.TB, pool *pgdbm.Pool, sql string, args ...any) T {
+	tb.Helper()
 	var v T
-	if err := pool.Pgx().QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+	if err := pool.Pgx().QueryRow(tb.Context(), sql, args...).Scan(&v); err != nil {
+		tb.Fatalf("%s: %v", sql, err)
 	}
 	return v
 }
 
-func exec(t testing.TB, pool *pgdbm.Pool, sql string, args ...any) {
-	t.Helper()
-	if _, err := pool.Pgx().Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+func exec(tb testing.TB, pool *pgdbm.Pool, sql string, args ...any) {
+	tb.Helper()
+	if _, err := pool.Pgx().Exec(tb.Context(), sql, args...); err != nil {
+		tb.Fatalf("%s: %v", sql, err)
 	}
 }
 
 // eventually waits until ok returns true.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
+			tb.Fatalf("waited in vain: %s", what)
 		case <-tick.C:
 		}
 	}
 }
 
 // history renders the tracking table: key's number, status.
-func history(t testing.TB, m *migrations.Migrator) string {
-	t.Helper()
-	rows, err := m.History(t.Context())
+func history(tb testing.TB, m *migrations.Migrator) string {
+	tb.Helper()
+	rows, err := m.History(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var out []string
 	for _, r := range rows {
@@ -151,10 +151,10 @@ func (o *events) of(kind migrations.EventKind) []migrations.Event {
 }
 
 // nothingLeft checks that no run has left a session or lock behind.
-func nothingLeft(t testing.TB, pool *pgdbm.Pool) {
-	t.Helper()
-	eventually(t, "sessions and locks of runs are gone", func() bool {
-		return value[int](t, pool, `select count(*) from pg_stat_activity where datname = current_database() and application_name like 'pgdbm-migrate:%'`) == 0 &&
-			value[int](t, pool, `select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`) == 0
+func nothingLeft(tb testing.TB, pool *pgdbm.Pool) {
+	tb.Helper()
+	eventually(tb, "sessions and locks of runs are gone", func() bool {
+		return value[int](tb, pool, `select count(*) from pg_stat_activity where datname = current_database() and application_name like 'pgdbm-migrate:%'`) == 0 &&
+			value[int](tb, pool, `select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`) == 0
 	})
 }

@@ -179,7 +179,7 @@ func (r *upRun) applied(ctx context.Context, t *target, p pending, e Event) {
 func (r *upRun) file(ctx context.Context, t *target, p pending) (out outcome, attempt int, err error) {
 	for _, f := range t.Source.findings {
 		if f.File == p.File {
-			r.m.log.WarnContext(ctx, f.Error(), "module", t.Module, "schema", t.Schema)
+			r.m.log.WarnContext(ctx, f.String(), "module", t.Module, "schema", t.Schema)
 		}
 	}
 	deadline := time.Now().Add(r.m.cfg.RetryTime)
@@ -262,5 +262,5 @@ func fullJitter(n int) time.Duration {
 	if n < 20 {
 		bound = min(lastRetry, firstRetry<<(n-1))
 	}
-	return rand.N(bound) + time.Millisecond
+	return rand.N(bound) + time.Millisecond //nolint:gosec // jitter
 }

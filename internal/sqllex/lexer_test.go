@@ -108,7 +108,7 @@ func TestIsAndName(t *testing.T) {
 	}
 }
 
-func TestTokensDoesNotAllocatePerToken(t *testing.T) {
+func TestTokensDoesNotAllocatePerToken(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts the whole process
 	sql := strings.Repeat(`select a, 'b', $1, "c" from t where x >= 1.5 -- d`+"\n", 100)
 	n := testing.AllocsPerRun(10, func() {
 		for t := range sqllex.Tokens(sql) {

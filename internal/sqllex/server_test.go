@@ -1,6 +1,7 @@
 package sqllex_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func TestPiecesEqualTheWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer func() { _ = conn.Close(context.Background()) }()
 	run := func(sql string) (string, error) {
 		results, err := conn.Exec(t.Context(), sql).ReadAll()
 		if err != nil {
