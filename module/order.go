@@ -9,6 +9,7 @@ import (
 
 	"github.com/samber/lo"
 
+	"github.com/pgdbm/pgdbm-go/internal/depsort"
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -16,7 +17,7 @@ import (
 // resolve closes the modules over their dependencies and orders them:
 // dependencies first, otherwise by name. It reports everything wrong at once.
 func resolve(registered []Module) ([]Module, error) {
-	r := &resolver{byName: map[string]Module{}, explicit: map[string]bool{}, state: map[string]visit{}}
+	r := &resolver{byName: map[string]Module{}, explicit: map[string]bool{}}
 	for _, m := range registered {
 		if r.explicit[m.Name] {
 			r.wrong("%q is registered twice; mount it a second time with As(name)", m.Name)
@@ -29,26 +30,18 @@ func resolve(registered []Module) ([]Module, error) {
 		r.imply(m)
 	}
 	r.validate()
-	for _, name := range r.names() {
-		r.place(name, nil)
+	order, cycles := depsort.Sort(r.names(), func(name string) []string { return sortedNames(r.byName[name].DependsOn) })
+	for _, cycle := range cycles {
+		r.wrong("dependency cycle: %s", strings.Join(cycle, " → "))
 	}
-	return r.order, errors.Join(r.errs...)
+	return lo.Map(order, func(name string, _ int) Module { return r.byName[name] }), errors.Join(r.errs...)
 }
 
 type resolver struct {
 	byName   map[string]Module
 	explicit map[string]bool // registered, as opposed to implied by a dependency
-	state    map[string]visit
-	order    []Module
 	errs     []error
 }
-
-type visit uint8
-
-const (
-	visiting visit = iota + 1
-	placed
-)
 
 func (r *resolver) wrong(format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf("module: "+format, args...))
@@ -93,25 +86,7 @@ func (r *resolver) validate() {
 	}
 }
 
-// place appends the module and, before it, its dependencies.
-func (r *resolver) place(name string, path []string) {
-	switch r.state[name] {
-	case placed:
-		return
-	case visiting:
-		cycle := append(slices.Clone(path[slices.Index(path, name):]), name)
-		r.wrong("dependency cycle: %s", strings.Join(cycle, " → "))
-		return
-	}
-	r.state[name] = visiting
-	m := r.byName[name]
-	for _, dep := range sortedNames(m.DependsOn) {
-		r.place(dep, append(path, name))
-	}
-	r.state[name] = placed
-	r.order = append(r.order, m)
-}
-
+// sortedNames returns the modules' names in order, each once.
 func sortedNames(modules []Module) []string {
 	names := lo.Uniq(lo.Map(modules, func(m Module, _ int) string { return m.Name }))
 	slices.Sort(names)
