@@ -3,6 +3,7 @@ package pgdbmtest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -121,9 +122,24 @@ func (h *home) end(t TB) {
 		bounded, cancel := context.WithTimeout(ctx, closeTimeout)
 		defer cancel()
 		_ = h.pool.Close(bounded)
+		h.settle(bounded)
 	}
 	if h.keep || h.recipe.keepFailed && t.Failed() {
 		h.save(ctx, t)
+	}
+}
+
+// settle waits for connections of a lent pool that somebody is just opening. They
+// count as nobody's until they are open, and then would be the next test's.
+func (h *home) settle(ctx context.Context) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for h.lent != nil && h.lent.Stat().ConstructingConns() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

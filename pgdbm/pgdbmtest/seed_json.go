@@ -71,31 +71,39 @@ func parseTables(data []byte) ([]table, error) {
 	return tables, err
 }
 
+// insert inserts the rows. Those that name the same columns travel together: were
+// there several statements in a batch, the server would not say which is wrong.
 func (t table) insert(ctx context.Context, tx *pgdbm.Tx) error {
 	columns := map[string]bool{}
-	for start := 0; start < len(t.rows); start += rowsPerBatch {
-		part := t.rows[start:min(start+rowsPerBatch, len(t.rows))]
-		b := &pgx.Batch{}
-		for i, row := range part {
-			sql, names, err := t.statement(row)
-			if err != nil {
-				return fmt.Errorf("%s[%d]: %w", t.name, start+i, err)
-			}
-			for _, name := range names {
-				columns[name] = true
-			}
-			if len(names) == 0 {
-				b.Queue(sql)
-			} else {
-				b.Queue(sql, string(row))
-			}
-		}
+	b, start, last := &pgx.Batch{}, 0, ""
+	flush := func() error {
 		if i, err := send(ctx, tx, b); err != nil {
 			return fmt.Errorf("%s[%d]: %w", t.name, start+i, err)
 		}
-	}
-	if len(columns) == 0 {
 		return nil
+	}
+	for i, row := range t.rows {
+		sql, names, err := t.statement(row)
+		if err != nil {
+			return fmt.Errorf("%s[%d]: %w", t.name, i, err)
+		}
+		if sql != last || b.Len() == rowsPerBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+			b, start, last = &pgx.Batch{}, i, sql
+		}
+		if len(names) == 0 {
+			b.Queue(sql)
+			continue
+		}
+		b.Queue(sql, string(row))
+		for _, name := range names {
+			columns[name] = true
+		}
+	}
+	if err := flush(); err != nil || len(columns) == 0 {
+		return err
 	}
 	return t.advance(ctx, tx, slices.Sorted(maps.Keys(columns)))
 }
@@ -130,6 +138,9 @@ func (t table) reference() string {
 // send runs a batch and returns which of its statements failed.
 func send(ctx context.Context, tx *pgdbm.Tx, b *pgx.Batch) (failed int, err error) {
 	n := b.Len()
+	if n == 0 {
+		return 0, nil
+	}
 	results := tx.SendBatch(ctx, b)
 	for i := range n {
 		if _, err := results.Exec(); err != nil {
