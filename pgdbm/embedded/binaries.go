@@ -44,11 +44,17 @@ type finder struct {
 	search  []string // globs
 	cache   string   // where downloads are kept
 	account account  // who will run them
+	memory  string   // file that remembers versions; "" for none
 	sources []source // where to download from
 }
 
-func newFinder(a account) finder {
-	return finder{getenv: os.Getenv, search: searchPaths, cache: cacheDir(a), account: a, sources: sources}
+// newFinder returns a finder for this machine, which remembers in the state
+// directory what it has seen.
+func newFinder(a account, stateDir string) finder {
+	return finder{
+		getenv: os.Getenv, search: searchPaths, cache: cacheDir(a), account: a, sources: sources,
+		memory: filepath.Join(stateDir, "binaries.json"),
+	}
 }
 
 // find returns the newest binaries of the wanted major version (0 for any),
@@ -191,14 +197,13 @@ func (f finder) look(ctx context.Context, dir string) (binaries, error) {
 	if err := f.account.entry(dir); err != nil {
 		return binaries{}, err
 	}
-	cmd := account{attr: asSelf()}.command(ctx, "", filepath.Join(dir, "postgres"), "--version")
-	out, err := cmd.Output()
+	line, err := f.versionOf(ctx, filepath.Join(dir, "postgres"))
 	if err != nil {
-		return binaries{}, fmt.Errorf("postgres --version: %w%s", err, stderrOf(err))
+		return binaries{}, err
 	}
-	m := versionLine.FindStringSubmatch(string(out))
+	m := versionLine.FindStringSubmatch(line)
 	if m == nil {
-		return binaries{}, fmt.Errorf("postgres --version says %q", strings.TrimSpace(string(out)))
+		return binaries{}, fmt.Errorf("postgres --version says %q", line)
 	}
 	b := binaries{Dir: dir, Version: m[1]}
 	if b.Major, err = strconv.Atoi(m[2]); err != nil {
@@ -208,37 +213,6 @@ func (f finder) look(ctx context.Context, dir string) (binaries, error) {
 		return b, fmt.Errorf("is PostgreSQL %s: %d or newer is needed", b.Version, minVersion)
 	}
 	return b, nil
-}
-
-func stderrOf(err error) string {
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && len(exit.Stderr) > 0 {
-		return ": " + strings.TrimSpace(string(exit.Stderr))
-	}
-	return ""
-}
-
-// compareVersions orders "9.6", "15.18", "18beta1" and "18.3.0" by their numbers.
-func compareVersions(a, b string) int {
-	return slices.Compare(numbersOf(a), numbersOf(b))
-}
-
-func numbersOf(version string) []int {
-	var ns []int
-	for _, field := range strings.FieldsFunc(version, func(r rune) bool { return r < '0' || r > '9' }) {
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			break
-		}
-		ns = append(ns, n)
-	}
-	switch { // older than 18.0
-	case len(ns) < 2:
-	case strings.Contains(version, "rc"):
-		ns[1] -= 1000
-	case strings.Contains(version, "beta"):
-		ns[1] -= 2000
-	}
-	return ns
 }
 
 // noBinaries explains what was tried, and what to do: one command a line.

@@ -67,7 +67,7 @@ func startShared(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	bin, err := newFinder(a).find(ctx, cfg.Version)
+	bin, err := newFinder(a, dir).find(ctx, cfg.Version)
 	if err != nil {
 		return nil, err
 	}
