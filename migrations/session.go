@@ -26,6 +26,7 @@ type session struct {
 	conn   *pgconn.PgConn
 	pooled bool    // a transaction pooler: session state does not exist
 	role   string  // SET ROLE that the connection came with; "none" for none
+	checks bool    // the server has client_connection_check_interval
 	locked *target // whose lock we hold
 	dirty  bool    // a file has run since the settings were made
 }
@@ -42,7 +43,7 @@ func (m *Migrator) openSession(ctx context.Context) (*session, error) {
 		s.pooled = got.rows[0][0] != fmt.Sprint(s.conn.PID())
 		s.role = got.rows[0][1]
 		if !s.pooled {
-			err = s.settings(ctx)
+			err = s.configure(ctx)
 		}
 	}
 	if err != nil {
@@ -52,21 +53,31 @@ func (m *Migrator) openSession(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// settings makes the session ours. It must not be called behind a pooler, where
-// the settings would reach other clients.
-func (s *session) settings(ctx context.Context) error {
-	err := exec(ctx, s.conn,
-		request{sql: "select set_config('statement_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false), set_config('lock_timeout', '0', false), set_config('standard_conforming_strings', 'on', false)"},
-	)
-	if err != nil {
+// settings are the requests that make the session ours. They must not be sent
+// through a pooler, where they would reach other clients.
+func (s *session) settings() []request {
+	requests := []request{{sql: "select set_config('statement_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false), set_config('lock_timeout', '0', false), set_config('standard_conforming_strings', 'on', false)"}}
+	if s.checks {
+		requests = append(requests, request{sql: checkConnection})
+	}
+	return requests
+}
+
+// checkConnection makes the backend notice that its client is gone. Without it,
+// the backend of a killed process, and with it the lock, lives on until its
+// statement ends.
+const checkConnection = "select set_config('client_connection_check_interval', '2s', false)"
+
+// configure makes the new session ours.
+func (s *session) configure(ctx context.Context) error {
+	if err := exec(ctx, s.conn, s.settings()...); err != nil {
 		return err
 	}
-	// Without it the backend of a killed process, and with it the lock, lives on
-	// until its statement ends. Not every platform and version has it.
-	err = exec(ctx, s.conn, request{sql: "select set_config('client_connection_check_interval', '2s', false)"})
-	if _, refused := errors.AsType[*pgconn.PgError](err); refused {
+	err := exec(ctx, s.conn, request{sql: checkConnection})
+	if _, refused := errors.AsType[*pgconn.PgError](err); refused { // not every platform and version has it
 		return nil
 	}
+	s.checks = err == nil
 	return err
 }
 
@@ -76,24 +87,25 @@ func (s *session) reset(ctx context.Context) error {
 	if s.pooled || !s.dirty {
 		return nil
 	}
-	requests := append([]request{{sql: "reset all"}, {sql: "discard temp"}, {sql: "deallocate all"}}, s.ownRole()...)
-	if err := exec(ctx, s.conn, requests...); err != nil {
-		return err
+	requests := []request{{sql: "reset all"}, {sql: "discard temp"}, {sql: "deallocate all"}}
+	requests = append(append(requests, s.ownRole()...), s.settings()...)
+	if t := s.locked; t != nil {
+		requests = append(requests, request{
+			keep: true,
+			sql: `select set_config('application_name', $1, false), exists (select from pg_catalog.pg_locks
+  where locktype = 'advisory' and granted and pid = pg_backend_pid() and objsubid = 1 and (classid::bigint << 32) | objid::bigint = $2::bigint)`,
+			args: []any{application(t), fmt.Sprint(t.key)},
+		})
 	}
-	if err := s.settings(ctx); err != nil {
+	got, _, err := pipeline(ctx, s.conn, requests, nil)
+	if err != nil {
 		return err
 	}
 	s.dirty = false
-	if s.locked == nil {
-		return nil
+	if s.locked != nil && got[len(got)-1].rows[0][1] != "t" {
+		return fmt.Errorf("%w; does the file before run DISCARD ALL or pg_advisory_unlock_all?", ErrLockLost)
 	}
-	got, err := run(ctx, s.conn, `select set_config('application_name', $1, false), exists (select from pg_catalog.pg_locks
-  where locktype = 'advisory' and granted and pid = pg_backend_pid() and objsubid = 1 and (classid::bigint << 32) | objid::bigint = $2::bigint)`,
-		application(s.locked), fmt.Sprint(s.locked.key))
-	if err == nil && got.rows[0][1] != "t" {
-		err = fmt.Errorf("%w; does the file before run DISCARD ALL or pg_advisory_unlock_all?", ErrLockLost)
-	}
-	return err
+	return nil
 }
 
 // ownRole are the requests that make the role the one the connection came with.

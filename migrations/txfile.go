@@ -33,12 +33,16 @@ func (s *session) inXact(ctx context.Context, t *target, sc *script, fence reque
 	if err != nil {
 		return 0, err
 	}
-	if err := s.begin(ctx, t, keys...); err != nil {
-		return 0, t.failFile(sc.file, err)
+	requests := s.head(t)
+	if s.pooled || len(keys) > 0 { // locks to wait for come first
+		requests = nil
+		if err := s.begin(ctx, t, keys...); err != nil {
+			return 0, t.failFile(sc.file, err)
+		}
 	}
 	defer s.rollback(ctx) // when the transaction is still open
 	s.dirty = true
-	got, _, err := pipeline(ctx, s.conn, []request{fence}, nil)
+	got, _, err := pipeline(ctx, s.conn, append(requests, fence), nil)
 	if sqlState(err) == "55P03" {
 		err = fmt.Errorf("%w: longer than LockTimeout %s, for its row in the tracking table", ErrLockTimeout, s.m.cfg.LockTimeout)
 		return 0, t.failFile(sc.file, err)
@@ -46,10 +50,11 @@ func (s *session) inXact(ctx context.Context, t *target, sc *script, fence reque
 	if err != nil {
 		return 0, t.failFile(sc.file, during("recording it", err))
 	}
-	if len(got[0].rows) == 0 {
+	claim := got[len(got)-1].rows
+	if len(claim) == 0 {
 		return skipped, nil
 	}
-	pid, xact := got[0].rows[0][0], got[0].rows[0][1]
+	pid, xact := claim[0][0], claim[0][1]
 	if err := s.runStatements(ctx, t, sc, statements, pid, xact, finish(xact)); err != nil {
 		return 0, err
 	}

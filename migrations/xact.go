@@ -20,14 +20,19 @@ func (t *target) local(lock, statement time.Duration) request {
 	}
 }
 
+// head are the requests that begin a transaction. Nothing but a peer's
+// transaction can block its first statements.
+func (s *session) head(t *target) []request {
+	return []request{{sql: beginSQL}, t.local(s.m.cfg.LockTimeout, 0)}
+}
+
 // begin begins a transaction that holds the locks it needs: behind a pooler the
 // schema's, and keys. It polls for them in one short transaction after the other.
 func (s *session) begin(ctx context.Context, t *target, keys ...int64) error {
 	if s.pooled {
 		keys = append(keys, t.key)
 	}
-	// Nothing but a peer's transaction can block our first statements.
-	head := []request{{sql: beginSQL}, t.local(s.m.cfg.LockTimeout, 0)}
+	head := s.head(t)
 	if len(keys) == 0 {
 		return exec(ctx, s.conn, head...)
 	}
