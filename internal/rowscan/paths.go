@@ -3,6 +3,7 @@ package rowscan
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -26,7 +27,7 @@ func Paths(t reflect.Type, columns []string) ([][]int, error) {
 // path returns the index of the field of v that has an address.
 func path(v reflect.Value, address any, above []int) []int {
 	for i := range v.NumField() {
-		field, index := v.Field(i), append(above[:len(above):len(above)], i)
+		field, index := v.Field(i), append(slices.Clip(above), i)
 		if field.CanInterface() && field.Addr().Interface() == address {
 			return index
 		}

@@ -107,8 +107,7 @@ func fixedAddresses(t reflect.Type) bool {
 		if opaque(t) {
 			return true
 		}
-		for i := range t.NumField() {
-			field := t.Field(i)
+		for field := range t.Fields() {
 			switch {
 			case !field.IsExported() && !field.Anonymous, field.Tag.Get("db") == "-", strings.Contains(field.Tag.Get("db"), ",json"):
 			case field.Type.Kind() == reflect.Pointer && field.Type.Elem().Kind() == reflect.Struct &&
@@ -133,8 +132,8 @@ func opaque(t reflect.Type) bool {
 	if reflect.PointerTo(t).Implements(scannerType) {
 		return true
 	}
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() || f.Anonymous {
+	for f := range t.Fields() {
+		if f.IsExported() || f.Anonymous {
 			return false
 		}
 	}
