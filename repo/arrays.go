@@ -144,13 +144,13 @@ func (c *chunk) add(encoder *pgtype.Map, row reflect.Value) error {
 // write writes everything between INSERT INTO and what follows the rows.
 func (c *chunk) write(w *statement) {
 	for i, column := range c.columns {
-		w.text(separator(i, " (", ", ") + column.f.quoted)
+		w.text(separator(i, " (") + column.f.quoted)
 	}
 	for _, f := range c.touched {
 		w.text(", " + f.quoted)
 	}
 	for i, column := range c.columns {
-		w.text(separator(i, ") select ", ", ") + fmt.Sprintf("u.c%d", i+1))
+		w.text(separator(i, ") select ") + fmt.Sprintf("u.c%d", i+1))
 		if column.text {
 			w.text("::" + column.typ.Type)
 		}
@@ -159,7 +159,7 @@ func (c *chunk) write(w *statement) {
 		w.text(", now()")
 	}
 	for i, column := range c.columns {
-		w.text(separator(i, " from unnest(", ", "))
+		w.text(separator(i, " from unnest("))
 		w.arg(column.values())
 		if column.text {
 			w.text("::text[]")
@@ -168,7 +168,7 @@ func (c *chunk) write(w *statement) {
 		}
 	}
 	for i := range c.columns {
-		w.text(separator(i, ") with ordinality as u (", ", ") + fmt.Sprintf("c%d", i+1))
+		w.text(separator(i, ") with ordinality as u (") + fmt.Sprintf("c%d", i+1))
 	}
 	w.text(", n) order by u.n")
 }
@@ -306,7 +306,10 @@ func newList(f *field, oid uint32, size int) list {
 		}
 	case pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID:
 		if t == reflect.TypeFor[time.Time]() {
-			return listOf(nulls, size, func(v reflect.Value) time.Time { return v.Interface().(time.Time) })
+			return listOf(nulls, size, func(v reflect.Value) time.Time {
+				at, _ := reflect.TypeAssert[time.Time](v)
+				return at
+			})
 		}
 	case pgtype.ByteaOID:
 		if t == reflect.TypeFor[[]byte]() && !nulls {

@@ -27,6 +27,7 @@ type contender struct {
 }
 
 func (c *contender) round(b *testing.B, op func() error) {
+	b.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start := time.Now()
@@ -121,6 +122,9 @@ func BenchmarkList100(b *testing.B) {
 				return err
 			}
 			all = append(all, u)
+		}
+		if len(all) != 100 {
+			return fmt.Errorf("%d rows", len(all))
 		}
 		return rows.Err()
 	})

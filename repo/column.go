@@ -23,8 +23,8 @@ type Column[T, V any] struct {
 func Col[T, V any](ref func(*T) *V) Column[T, V] {
 	m := metaOf(reflect.TypeFor[T]())
 	row := m.zero()
-	address := ref(row.Addr().Interface().(*T))
-	if address != nil {
+	zero, _ := reflect.TypeAssert[*T](row.Addr())
+	if address := ref(zero); address != nil {
 		if f := m.fieldAt(row, address); f != nil {
 			return Column[T, V]{f}
 		}

@@ -72,12 +72,12 @@ func (n *node) write(w *statement) {
 		n.frag.write(w, n.args)
 	case beyond:
 		for i, kid := range n.kids {
-			w.text(separator(i, "(", ", "))
+			w.text(separator(i, "("))
 			w.text(kid.f.quoted)
 		}
 		w.text(")" + n.op)
 		for i, arg := range n.args {
-			w.text(separator(i, "(", ", "))
+			w.text(separator(i, "("))
 			w.arg(arg)
 		}
 		w.text(")")

@@ -17,12 +17,12 @@ const signatureSize = 8 // bytes: enough to tell orders apart, not to prove anyt
 
 // signature stands for a table and an order of it.
 func signature[T any](table string, order []Order[T]) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q", table)
+	text := fmt.Appendf(nil, "%q", table)
 	for _, o := range order {
-		fmt.Fprintf(h, " %q %t", o.f.name, o.desc)
+		text = fmt.Appendf(text, " %q %t", o.f.name, o.desc)
 	}
-	return string(h.Sum(nil)[:signatureSize])
+	sum := sha256.Sum256(text)
+	return string(sum[:signatureSize])
 }
 
 func sealCursor(sign string, values []reflect.Value) (string, error) {

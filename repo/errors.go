@@ -42,7 +42,7 @@ func (t *table) wrap(err error) error {
 // absent is an error of a class about a row.
 func (t *table) absent(db pgdbm.DB, class error, hint string) error {
 	e := &pgdbm.Error{Class: class, Schema: db.Schema(), Table: t.name, Hint: hint}
-	if class == pgdbm.ErrNotFound {
+	if errors.Is(class, pgdbm.ErrNotFound) {
 		e.Err = pgx.ErrNoRows
 	}
 	text := "repo: " + t.name + ": " + class.Error()

@@ -130,8 +130,8 @@ func oneColumn(t reflect.Type) bool {
 			return true
 		}
 	}
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() || f.Anonymous {
+	for f := range t.Fields() {
+		if f.IsExported() || f.Anonymous {
 			return false
 		}
 	}

@@ -34,11 +34,12 @@ type meta struct {
 var metas sync.Map // of reflect.Type to *meta: what is known of a type never changes
 
 func metaOf(t reflect.Type) *meta {
-	if m, ok := metas.Load(t); ok {
-		return m.(*meta)
+	known, ok := metas.Load(t)
+	if !ok {
+		known, _ = metas.LoadOrStore(t, newMeta(t))
 	}
-	m, _ := metas.LoadOrStore(t, newMeta(t))
-	return m.(*meta)
+	m, _ := known.(*meta)
+	return m
 }
 
 func newMeta(t reflect.Type) *meta {
@@ -155,7 +156,7 @@ func (r *tagReader) read(t reflect.Type, prefix, path string, index []int, point
 	r.above = append(r.above, t)
 	defer func() { r.above = r.above[:len(r.above)-1] }()
 	for i := range t.NumField() {
-		r.field(t.Field(i), prefix, path, append(index[:len(index):len(index)], i), pointers)
+		r.field(t.Field(i), prefix, path, append(slices.Clip(index), i), pointers)
 	}
 }
 
@@ -223,11 +224,9 @@ func (r *tagReader) nested(sf reflect.StructField, inner reflect.Type, n nest) {
 	wrong := func(format string, args ...any) {
 		r.errs = append(r.errs, fmt.Errorf("field %s: "+format, append([]any{n.path}, args...)...))
 	}
-	for _, t := range r.above {
-		if t == inner {
-			wrong("%s contains itself", inner)
-			return
-		}
+	if slices.Contains(r.above, inner) {
+		wrong("%s contains itself", inner)
+		return
 	}
 	if n.opts != 0 {
 		wrong("option %s does not apply to a struct of columns", n.opts.names()[0])

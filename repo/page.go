@@ -159,9 +159,9 @@ func behind[T any](order []Order[T], values []any, backwards bool) *node {
 	}
 	// a > $1 or a = $1 and (b < $2 or b = $2 and (…)), from the inside out
 	var cond *node
-	for i := len(order) - 1; i >= 0; i-- {
-		is := func(op string) *node { return &node{kind: compare, f: order[i].f, op: op, args: values[i : i+1]} }
-		further := is(operator(order[i]))
+	for i, o := range slices.Backward(order) {
+		is := func(op string) *node { return &node{kind: compare, f: o.f, op: op, args: values[i : i+1]} }
+		further := is(operator(o))
 		if cond == nil {
 			cond = further
 			continue

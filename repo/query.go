@@ -121,7 +121,7 @@ func (q Query[T]) checkWrite(method string) error {
 func (q Query[T]) writeWhere(w *statement, more ...*node) {
 	kids := q.conds
 	if soft := q.repo.t.meta.soft; soft != nil && !q.deleted {
-		kids = append(kids[:len(kids):len(kids)], &node{kind: postfix, f: soft, op: " is null"})
+		kids = append(slices.Clip(kids), &node{kind: postfix, f: soft, op: " is null"})
 	}
 	if len(more) > 0 {
 		kids = slices.Concat(kids, more)

@@ -297,8 +297,8 @@ func TestEachLetsGoOfTheConnection(t *testing.T) {
 	}
 	func() {
 		defer func() { _ = recover() }()
-		for range users.Where().Each(t.Context()) {
-			panic("in the loop")
+		for _, err := range users.Where().Each(t.Context()) {
+			panic(err)
 		}
 	}()
 	if _, err := users.Where().Count(t.Context()); err != nil {

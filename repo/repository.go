@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
+
+	"github.com/samber/lo"
 
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
@@ -81,11 +84,12 @@ type table struct {
 }
 
 func (m *meta) table(name string) *table {
-	if t, ok := m.tables.Load(name); ok {
-		return t.(*table)
+	known, ok := m.tables.Load(name)
+	if !ok {
+		known, _ = m.tables.LoadOrStore(name, &table{name: name, ref: "{{tables." + name + "}}", meta: m})
 	}
-	t, _ := m.tables.LoadOrStore(name, &table{name: name, ref: "{{tables." + name + "}}", meta: m})
-	return t.(*table)
+	t, _ := known.(*table)
+	return t
 }
 
 // key checks the values of a key and returns them as arguments.
@@ -109,14 +113,8 @@ func (t *table) key(key []any) ([]any, error) {
 }
 
 func describeKey(keys []*field) string {
-	s := count(len(keys), "column") + " ("
-	for i, f := range keys {
-		if i > 0 {
-			s += ", "
-		}
-		s += f.name + " " + f.typ.String()
-	}
-	return s + ")"
+	columns := lo.Map(keys, func(f *field, _ int) string { return f.name + " " + f.typ.String() })
+	return count(len(keys), "column") + " (" + strings.Join(columns, ", ") + ")"
 }
 
 func count(n int, what string) string {

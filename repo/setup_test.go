@@ -95,7 +95,7 @@ func openWith(tb testing.TB, cfg pgdbm.Config, ddl ...string) *pgdbm.Manager {
 // run runs statements divided by semicolons.
 func run(tb testing.TB, db pgdbm.DB, sql string) {
 	tb.Helper()
-	for _, stmt := range strings.Split(sql, ";\n") {
+	for stmt := range strings.SplitSeq(sql, ";\n") {
 		if _, err := db.Exec(tb.Context(), stmt); err != nil {
 			tb.Fatalf("%s: %v", stmt, err)
 		}

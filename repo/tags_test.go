@@ -124,7 +124,6 @@ func TestColFindsFields(t *testing.T) {
 	t.Parallel()
 	type deep struct{ X, Y int }
 	type mid struct {
-		*deep1
 		Deep *deep `db:"deep"`
 	}
 	type row struct {
@@ -142,8 +141,6 @@ func TestColFindsFields(t *testing.T) {
 		}
 	}
 }
-
-type deep1 = struct{}
 
 func TestColByName(t *testing.T) {
 	t.Parallel()

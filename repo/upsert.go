@@ -13,17 +13,19 @@ import (
 // Target is a column of the unique index by which [Repository.Upsert] finds the
 // row that is there already: a [Column], or [Column.Where] for a partial index.
 type Target[T any] interface {
-	target(*T) (*field, *node)
+	target(*T) conflictTarget
 }
 
-func (c Column[T, V]) target(*T) (*field, *node) { return c.f, nil }
-
-type partialTarget[T any] struct {
+type conflictTarget struct {
 	f     *field
-	where *node
+	where *node // the predicate of a partial index; may be nil
 }
 
-func (p partialTarget[T]) target(*T) (*field, *node) { return p.f, p.where }
+func (c Column[T, V]) target(*T) conflictTarget { return conflictTarget{f: c.f} }
+
+type partialTarget[T any] conflictTarget
+
+func (p partialTarget[T]) target(*T) conflictTarget { return conflictTarget(p) }
 
 // Where names the partial unique index that has the column and this predicate:
 //
@@ -32,7 +34,7 @@ func (p partialTarget[T]) target(*T) (*field, *node) { return p.f, p.where }
 // The condition must take no arguments: PostgreSQL has to find the index before
 // it knows them. The predicate of a field tagged softdelete need not be given.
 func (c Column[T, V]) Where(predicate Condition[T]) Target[T] {
-	return partialTarget[T]{c.f, predicate.n}
+	return partialTarget[T]{f: c.f, where: predicate.n}
 }
 
 // Upsert stores a row, or updates the one with the same values in the columns of
@@ -77,18 +79,18 @@ func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {
 		columns = columns[:0]
 	}
 	for _, target := range on {
-		f, where := target.target(nil)
-		if f == nil {
+		to := target.target(nil)
+		if to.f == nil {
 			w.fail(errZeroColumn)
 			return
 		}
-		columns = append(columns, f)
-		if where != nil {
-			predicates = append(predicates, where)
+		columns = append(columns, to.f)
+		if to.where != nil {
+			predicates = append(predicates, to.where)
 		}
 	}
 	for i, f := range columns {
-		w.text(separator(i, " on conflict (", ", "))
+		w.text(separator(i, " on conflict ("))
 		w.text(f.quoted)
 	}
 	w.text(")")
@@ -107,18 +109,18 @@ func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {
 	sets := 0
 	for _, f := range m.settable {
 		if !slices.Contains(columns, f) {
-			w.text(separator(sets, " do update set ", ", "))
+			w.text(separator(sets, " do update set "))
 			w.text(f.quoted + " = excluded." + f.quoted)
 			sets++
 		}
 	}
 	if v := m.version; v != nil {
-		w.text(separator(sets, " do update set ", ", "))
+		w.text(separator(sets, " do update set "))
 		w.text(fmt.Sprintf("%s = t.%s + 1", v.quoted, v.quoted))
 		sets++
 	}
 	for _, f := range m.touched {
-		w.text(separator(sets, " do update set ", ", "))
+		w.text(separator(sets, " do update set "))
 		w.text(f.quoted + " = now()")
 		sets++
 	}

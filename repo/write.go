@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
+
+	"github.com/samber/lo"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -39,7 +42,7 @@ func (t *table) writeInsert(w *statement, row reflect.Value) error {
 		if f.opts.has(optAuto) && isZero(f.value(row)) {
 			continue
 		}
-		w.text(separator(sent, " (", ", "))
+		w.text(separator(sent, " ("))
 		w.text(f.quoted)
 		sent++
 	}
@@ -53,7 +56,7 @@ func (t *table) writeInsert(w *statement, row reflect.Value) error {
 		if f.opts.has(optAuto) && isZero(f.value(row)) {
 			continue
 		}
-		w.text(separator(sent, "", ", "))
+		w.text(separator(sent, ""))
 		sent++
 		if f.opts.has(optTouch) {
 			w.text("now()")
@@ -79,11 +82,12 @@ func (f *field) initial(row reflect.Value) (any, error) {
 
 func isZero(v reflect.Value) bool { return !v.IsValid() || v.IsZero() }
 
-func separator(i int, first, others string) string {
+// separator returns what stands before the i-th part of a list.
+func separator(i int, first string) string {
 	if i == 0 {
 		return first
 	}
-	return others
+	return ", "
 }
 
 // Update stores all columns of the row with row's key, except those tagged auto
@@ -177,7 +181,7 @@ func (q Query[T]) Update(ctx context.Context, assignments ...Assignment[T]) (int
 	w := newStatement(verbUpdate)
 	assigned := make([]*field, 0, 8)
 	for i, a := range assignments {
-		w.text(separator(i, "", ", "))
+		w.text(separator(i, ""))
 		a.write(w)
 		if w.err != nil {
 			return 0, t.wrap(w.err)
@@ -293,18 +297,15 @@ func (t *table) byKey() *keyTexts {
 
 // whereKey returns the condition on the key whose first placeholder is before+1.
 func (t *table) whereKey(before int) string {
-	s := ""
-	for i, f := range t.meta.keys {
-		s += separator(i, " where ", " and ") + f.quoted + fmt.Sprintf(" = $%d", before+i+1)
-	}
-	return s
+	parts := lo.Map(t.meta.keys, func(f *field, i int) string { return fmt.Sprintf("%s = $%d", f.quoted, before+i+1) })
+	return " where " + strings.Join(parts, " and ")
 }
 
 func (t *table) updateText(live string) string {
 	m := t.meta
 	set := ""
 	for i, f := range m.settable {
-		set += separator(i, "", ", ") + f.quoted + fmt.Sprintf(" = $%d", i+1)
+		set += separator(i, "") + f.quoted + fmt.Sprintf(" = $%d", i+1)
 	}
 	w := &statement{}
 	t.writeTouched(w, nil)
