@@ -23,17 +23,22 @@ const (
 // the server restarted itself, it is taken again.
 type lease struct {
 	connString string
-	watch      string // the watchdog's statement
+	idle       time.Duration // of the watchdog
+	owned      bool          // the server is needed only while leases are held
 	cancel     context.CancelFunc
 	ended      chan struct{}
 }
 
 // takeLease connects, makes sure that the server is not just about to stop and
 // that a watchdog is on duty.
-func takeLease(ctx context.Context, connString, watch string) (*lease, error) {
-	l := &lease{connString: connString, watch: watch, ended: make(chan struct{})}
+func takeLease(ctx context.Context, connString string, idle time.Duration, owned bool) (*lease, error) {
+	l := &lease{connString: connString, idle: idle, owned: owned, ended: make(chan struct{})}
 	conn, err := l.connect(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := l.ensureWatchdog(ctx, conn); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	var keep context.Context
@@ -50,9 +55,6 @@ func (l *lease) connect(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	_, err = conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1::int4, $2::int4)", pgx.QueryExecModeExec, lockSpace, lockLease)
-	if err == nil {
-		err = l.ensureWatchdog(ctx, conn)
-	}
 	if err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
 		return nil, err
@@ -109,7 +111,11 @@ func (l *lease) again(ctx context.Context) (*pgx.Conn, error) {
 	for {
 		conn, err := l.connect(ctx)
 		if err == nil {
-			return conn, nil
+			// The old watchdog may be about to end, or may go on.
+			if err = l.startWatchdog(ctx, true); err == nil {
+				return conn, nil
+			}
+			_ = conn.Close(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -143,7 +149,7 @@ func (l *lease) ensureWatchdog(ctx context.Context, conn *pgx.Conn) error {
 			return nil
 		}
 		if !started {
-			if err := l.startWatchdog(ctx); err != nil {
+			if err := l.startWatchdog(ctx, false); err != nil {
 				return fmt.Errorf("embedded: watchdog: %w", err)
 			}
 			started = true
@@ -157,9 +163,10 @@ func (l *lease) ensureWatchdog(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // startWatchdog sends the statement and leaves: a session that runs a
-// statement does not notice that its client is gone.
-func (l *lease) startWatchdog(ctx context.Context) error {
-	conn, err := session(ctx, l.connString, "pgdbm watchdog")
+// statement does not notice that its client is gone. A standby waits for the
+// end of the watchdog that is on duty.
+func (l *lease) startWatchdog(ctx context.Context, standby bool) error {
+	conn, err := session(ctx, l.connString, watchdogName)
 	if err != nil {
 		return err
 	}
@@ -167,46 +174,8 @@ func (l *lease) startWatchdog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pc.Frontend.SendQuery(&pgproto3.Query{String: l.watch})
+	pc.Frontend.SendQuery(&pgproto3.Query{String: watchdog(l.idle, l.owned, standby)})
 	return errors.Join(pc.Frontend.Flush(), pc.Conn.Close())
-}
-
-// watchdog returns the statement that ends the server once it is not needed any
-// more. owned servers are needed while a lease is held, others while they have
-// any client, or had one between two looks. The lease lock is taken before the
-// end and kept until it comes, so that nobody joins a server that is about to go.
-func watchdog(idle time.Duration, owned bool) string {
-	needed := "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-	counter, signal := "SELECT sum(sessions) FROM pg_stat_database", "INT"
-	if owned {
-		needed = fmt.Sprintf("SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid() "+
-			"AND classid = %d AND objid = %d AND objsubid = 2", lockSpace, lockLease)
-		counter, signal = "SELECT 0", "QUIT" // its data are thrown away, and a checkpoint may take long
-	}
-	return fmt.Sprintf(`DO $watchdog$
-DECLARE
-  needed timestamptz := clock_timestamp();
-  before numeric;
-  counter numeric;
-BEGIN
-  IF NOT pg_try_advisory_lock(%[1]d, %[2]d) THEN
-    RETURN;
-  END IF;
-  LOOP
-    PERFORM pg_sleep(0.5);
-    COMMIT; -- so that the next look at the sessions is a new one
-    counter := (%[5]s);
-    IF counter IS DISTINCT FROM before OR EXISTS (%[4]s) THEN
-      needed := clock_timestamp();
-    ELSIF clock_timestamp() - needed >= interval '%[6]d milliseconds' AND pg_try_advisory_lock(%[1]d, %[3]d) THEN
-      COPY (SELECT 1) TO PROGRAM 'read pid < postmaster.pid && kill -%[7]s "$pid"';
-      PERFORM pg_sleep(30);
-      PERFORM pg_advisory_unlock(%[1]d, %[3]d);
-    END IF;
-    before := counter;
-  END LOOP;
-END
-$watchdog$`, lockSpace, lockWatchdog, lockLease, needed, counter, idle.Milliseconds(), signal)
 }
 
 // answered reports whether the server said that it is starting, stopping or

@@ -175,7 +175,7 @@ func (s *Server) startOwned(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	s.lease, err = takeLease(ctx, s.inst.socketURL("postgres"), watchdog(cfg.Idle, true))
+	s.lease, err = takeLease(ctx, s.inst.socketURL("postgres"), cfg.Idle, true)
 	if err == nil && cfg.TCP {
 		if err = s.setPassword(ctx); err != nil {
 			s.lease.close()

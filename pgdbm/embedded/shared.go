@@ -153,7 +153,7 @@ func (s *shared) join(ctx context.Context, inst *instance) (*Server, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		l, err := takeLease(ctx, inst.socketURL("postgres"), s.watchdog())
+		l, err := takeLease(ctx, inst.socketURL("postgres"), s.cfg.Idle, false)
 		if err == nil {
 			return &Server{inst: inst, origin: Joined, lease: l}, nil
 		}
@@ -195,15 +195,13 @@ func (s *shared) launch(ctx context.Context, inst *instance, origin Origin) (*Se
 	if err != nil {
 		return nil, err
 	}
-	l, err := takeLease(ctx, inst.socketURL("postgres"), s.watchdog())
+	l, err := takeLease(ctx, inst.socketURL("postgres"), s.cfg.Idle, false)
 	if err != nil {
 		p.kill()
 		return nil, err
 	}
 	return &Server{inst: inst, origin: origin, lease: l}, nil
 }
-
-func (s *shared) watchdog() string { return watchdog(s.cfg.Idle, false) }
 
 // save replaces state.json as a whole.
 func (s *shared) save(st state) error {
