@@ -29,18 +29,24 @@ func (m *migrated) Event(_ context.Context, e migrations.Event) {
 	m.dur[e.Module] += e.Duration
 }
 
-// announce says what has happened so far and what can be done now.
-func announce(w io.Writer, db *database.Database, app *application) {
+// announceStart says which server it is and what has happened to the schemas.
+func announceStart(w io.Writer, db *database.Database, app *application) {
 	fmt.Fprintf(w, "\n%s\n\n", db)
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "module\tschema\tmigrations applied\ttime")
 	for _, m := range app.set.Order() {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", m.Name, m.Schema, app.migrated.files[m.Name], app.migrated.dur[m.Name].Round(time.Millisecond))
 	}
-	t.Flush()
-	if app.server != nil {
-		fmt.Fprintf(w, hints, app.server.URL(), db.Config.ConnString)
+	_ = t.Flush() // if nobody reads w any more, nobody misses it
+}
+
+// announceAPI says where it is and what to try.
+func announceAPI(w io.Writer, db *database.Database, url string) {
+	fmt.Fprintf(w, hints, url)
+	if psql := db.Psql(); psql != "" {
+		fmt.Fprintf(w, "  %s -c 'table orders.sales'\n", psql)
 	}
+	fmt.Fprintln(w)
 }
 
 const hints = `
@@ -53,5 +59,4 @@ Serving %[1]s, until Ctrl-C. Try:
   curl -d '{"customer": "ACME", "lines": [{"product": 1, "quantity": 1}]}' %[1]s/orders     # sold out: 409
   curl %[1]s/notifications
   curl -X POST %[1]s/notifications/deliver
-
 `

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 )
 
@@ -13,6 +14,7 @@ type options struct {
 	file   string // to import; "" for none
 	report string // "text" or "json"
 	exit   bool
+	log    slog.Level
 }
 
 const usage = `Usage: multiservice [flags]
@@ -25,13 +27,17 @@ ends with the program.
 
 // parseFlags reads the command line, and explains on stderr what is wrong with it.
 func parseFlags(args []string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{log: slog.LevelWarn}
 	f := flag.NewFlagSet("multiservice", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8080", "serve HTTP on this `address`; port 0 takes a free one")
-	f.StringVar(&o.file, "import", "", "first load this `file` of customers, products and orders (NDJSON), and report")
+	f.StringVar(&o.file, "import", "", "load this `file` of customers, products and orders (NDJSON), and report")
 	f.StringVar(&o.report, "report", "text", "the report's `form`, on standard output: text or json")
 	f.BoolVar(&o.exit, "exit", false, "end after the report instead of serving")
+	f.BoolFunc("v", "log what happens, not only what goes wrong", func(string) error {
+		o.log = slog.LevelDebug
+		return nil
+	})
 	f.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		f.PrintDefaults()

@@ -53,7 +53,7 @@ func run(ctx context.Context, opts options, stdout, stderr io.Writer) (err error
 	}
 	defer file.Close() //nolint:errcheck // it was only read
 
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: opts.log}))
 	db, err := database.Open(ctx, log)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func run(ctx context.Context, opts options, stdout, stderr io.Writer) (err error
 	if err := app.start(ctx); err != nil {
 		return err
 	}
-	announce(stderr, db, app)
+	announceStart(stderr, db, app)
 
 	if opts.file != "" {
 		if err := load(ctx, app.importer, file, stderr); err != nil {
@@ -84,5 +84,6 @@ func run(ctx context.Context, opts options, stdout, stderr io.Writer) (err error
 	if opts.exit {
 		return nil
 	}
+	announceAPI(stderr, db, app.server.URL())
 	return app.wait(ctx)
 }

@@ -49,6 +49,15 @@ func (d *Database) String() string {
 	return d.Config.String() + ", from the environment"
 }
 
+// Psql is a command that opens a private server's database; "" for a server of
+// somebody else.
+func (d *Database) Psql() string {
+	if d.server == nil {
+		return ""
+	}
+	return "psql '" + d.Config.ConnString + "'"
+}
+
 // Close ends a private server and removes its files.
 func (d *Database) Close(ctx context.Context) error {
 	if d.server == nil {

@@ -1,6 +1,7 @@
 package notifications
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 
@@ -20,8 +21,8 @@ func (s *Store) deliver(log *slog.Logger) web.Handler {
 		if err != nil {
 			return 0, nil, err
 		}
-		sent, err := s.Deliver(r.Context(), limit, func(n Notification) error {
-			log.InfoContext(r.Context(), "notification sent", slog.String("to", n.Recipient), slog.String("message", n.Message))
+		sent, err := s.Deliver(r.Context(), limit, func(ctx context.Context, n Notification) error {
+			log.InfoContext(ctx, "notification sent", slog.String("to", n.Recipient), slog.String("message", n.Message))
 			return nil
 		})
 		return http.StatusOK, map[string]any{"sent": sent}, err

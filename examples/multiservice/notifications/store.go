@@ -44,7 +44,7 @@ func (s *Store) Pending(ctx context.Context, limit int, after string) (repo.Page
 //
 // Those that send refuses stay pending; the error joins its reasons. It holds a
 // connection while it works.
-func (s *Store) Deliver(ctx context.Context, limit int, send func(Notification) error) (sent []Notification, err error) {
+func (s *Store) Deliver(ctx context.Context, limit int, send func(context.Context, Notification) error) (sent []Notification, err error) {
 	var refused []error
 	err = s.db.InTx(ctx, func(tx *pgdbm.Tx) error {
 		s := s.In(tx)
@@ -54,7 +54,7 @@ func (s *Store) Deliver(ctx context.Context, limit int, send func(Notification) 
 		}
 		var ids []int64
 		for _, n := range batch {
-			if err := send(n); err != nil {
+			if err := send(ctx, n); err != nil {
 				refused = append(refused, fmt.Errorf("notification %d: %w", n.ID, err))
 				continue
 			}

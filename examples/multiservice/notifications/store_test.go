@@ -1,6 +1,7 @@
 package notifications_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -38,7 +39,7 @@ func pending(t *testing.T, store *notifications.Store) []string {
 	return recipients(page.Rows)
 }
 
-func accept(notifications.Notification) error { return nil }
+func accept(context.Context, notifications.Notification) error { return nil }
 
 func TestMigrationsHaveNoFindings(t *testing.T) {
 	t.Parallel()
@@ -63,7 +64,7 @@ func TestWhatIsRefusedStaysPending(t *testing.T) {
 	t.Parallel()
 	_, store := setup(t)
 	full := errors.New("mailbox full")
-	sent, err := store.Deliver(t.Context(), 100, func(n notifications.Notification) error {
+	sent, err := store.Deliver(t.Context(), 100, func(_ context.Context, n notifications.Notification) error {
 		if n.Recipient == "B" {
 			return full
 		}
@@ -80,7 +81,7 @@ func TestWorkersPassOverEachOther(t *testing.T) {
 	_, store := setup(t)
 	var others []notifications.Notification
 	first := true
-	sent, err := store.Deliver(t.Context(), 2, func(notifications.Notification) (err error) {
+	sent, err := store.Deliver(t.Context(), 2, func(context.Context, notifications.Notification) (err error) {
 		if first { // while A and B are in hand
 			first = false
 			others, err = store.Deliver(t.Context(), 100, accept)
