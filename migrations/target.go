@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/samber/lo"
+
+	"github.com/pgdbm/pgdbm-go/internal/depsort"
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -124,37 +127,15 @@ func (t *target) checkReferences() []error {
 // order sorts dependencies before dependents, and by name where that leaves a
 // choice.
 func order(all []*target) ([]*target, error) {
-	all = slices.SortedFunc(slices.Values(all), func(a, b *target) int { return strings.Compare(a.String(), b.String()) })
-	var (
-		out  []*target
-		path []string
-		done = map[*target]bool{}
-	)
-	var visit func(t *target) error
-	visit = func(t *target) error {
-		if done[t] {
-			return nil
-		}
-		if i := slices.Index(path, t.Module); i >= 0 {
-			return fmt.Errorf("migrations: the modules depend on each other: %s", strings.Join(append(path[i:], t.Module), " → "))
-		}
-		path = append(path, t.Module)
-		for _, dep := range slices.Sorted(maps.Keys(t.deps)) {
-			if err := visit(t.deps[dep]); err != nil {
-				return err
-			}
-		}
-		path = path[:len(path)-1]
-		done[t] = true
-		out = append(out, t)
-		return nil
-	}
-	for _, t := range all {
-		if err := visit(t); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	slices.SortFunc(all, func(a, b *target) int { return strings.Compare(a.String(), b.String()) })
+	ordered, cycles := depsort.Sort(all, func(t *target) []*target {
+		return lo.Map(slices.Sorted(maps.Keys(t.deps)), func(name string, _ int) *target { return t.deps[name] })
+	})
+	errs := lo.Map(cycles, func(cycle []*target, _ int) error {
+		path := lo.Map(cycle, func(t *target, _ int) string { return t.Module })
+		return fmt.Errorf("migrations: the modules depend on each other: %s", strings.Join(path, " → "))
+	})
+	return ordered, errors.Join(errs...)
 }
 
 // rendered is a statement as it is sent.
