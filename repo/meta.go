@@ -23,6 +23,7 @@ type meta struct {
 
 	keys                     []*field
 	version, soft            *field
+	live                     *node  // soft is null; nil without soft
 	columns                  string // "id", "email", …: what every SELECT and RETURNING lists
 	pointers                 bool   // a column lies in a struct behind a pointer
 	enums                    bool   // a field is a slice of an own string type
@@ -91,7 +92,7 @@ func (m *meta) sort() (errs []error) {
 				errs = append(errs, fmt.Errorf("field %s: a version is an integer, not %s", f.path, f.typ))
 			}
 		case f.opts.has(optSoftDelete):
-			m.soft = f
+			m.soft, m.live = f, &node{kind: postfix, f: f, op: " is null"}
 			if !f.nullable {
 				errs = append(errs, fmt.Errorf("field %s: NULL means not deleted, which %s cannot hold; use *time.Time", f.path, f.typ))
 			}

@@ -120,8 +120,8 @@ func (q Query[T]) checkWrite(method string) error {
 // included, and more.
 func (q Query[T]) writeWhere(w *statement, more ...*node) {
 	kids := q.conds
-	if soft := q.repo.t.meta.soft; soft != nil && !q.deleted {
-		kids = append(slices.Clip(kids), &node{kind: postfix, f: soft, op: " is null"})
+	if live := q.repo.t.meta.live; live != nil && !q.deleted {
+		kids = append(slices.Clip(kids), live)
 	}
 	if len(more) > 0 {
 		kids = slices.Concat(kids, more)

@@ -95,7 +95,7 @@ func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {
 	}
 	w.text(")")
 	if m.soft != nil { // the index may be partial; a full one is found as well
-		predicates = append(predicates, &node{kind: postfix, f: m.soft, op: " is null"})
+		predicates = append(predicates, m.live)
 	}
 	if len(predicates) > 0 {
 		before := len(w.args)
