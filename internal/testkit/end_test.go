@@ -95,7 +95,7 @@ func TestPrune(t *testing.T) {
 		name := k.TemplateName(sqlTemplate(t.Name(), strings.Repeat(" ", i)))
 		old = append(old, name)
 		execute(t, admin, "DROP DATABASE IF EXISTS "+name)
-		execute(t, admin, "CREATE DATABASE "+name+" TEMPLATE template0 IS_TEMPLATE true")
+		execute(t, admin, "CREATE DATABASE "+name+" TEMPLATE template0 IS_TEMPLATE true"+k.Strategy())
 		execute(t, admin, "COMMENT ON DATABASE "+name+" IS 'last used 2001-01-01T00:00:00Z'")
 	}
 	execute(t, admin, "COMMENT ON DATABASE "+k.TemplateName(used)+" IS 'last used 2000-01-01T00:00:00Z'") // but it is in use

@@ -50,6 +50,9 @@ func (k *kit) Admin() string { return k.server.admin }
 // TemplateName is the name of a template's database.
 func (k *kit) TemplateName(t Template) string { return k.template(t).name }
 
+// Strategy is how databases are cloned.
+func (k *kit) Strategy() string { return k.strategy() }
+
 // Prune drops the templates that were used longest ago.
 func (k *kit) Prune(ctx context.Context) { k.prune(ctx, "") }
 

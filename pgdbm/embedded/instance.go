@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -109,15 +108,9 @@ func (i *instance) initdb(ctx context.Context) error {
 	return failure
 }
 
-// process is a server that this process started.
-type process struct {
-	exited  chan struct{} // closed when it has ended
-	err     error         // why, once exited is closed
-	signals func(os.Signal) error
-}
-
 // launch starts the server and waits until it answers. The server gets nothing
-// of ours: no terminal, no output of a test binary, no environment.
+// of ours: no terminal, no output of a test binary, no environment. The caller
+// calls settle once a watchdog is on duty.
 func (i *instance) launch(ctx context.Context, settings map[string]string) (*process, error) {
 	args := []string{"-D", i.Data, "-k", i.socketDir(), "-p", strconv.Itoa(i.Port)}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
@@ -128,16 +121,10 @@ func (i *instance) launch(ctx context.Context, settings map[string]string) (*pro
 		return nil, fmt.Errorf("embedded: %w", err)
 	}
 	defer log.Close() //nolint:errcheck // the server has its own descriptor
-	cmd := i.account.command(context.WithoutCancel(ctx), i.Dir, filepath.Join(i.Bin.Dir, "postgres"), args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	p, err := i.startGuarded(ctx, log, args)
+	if err != nil {
 		return nil, fmt.Errorf("embedded: start %s/postgres: %w", i.Bin.Dir, err)
 	}
-	p := &process{exited: make(chan struct{}), signals: cmd.Process.Signal}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.exited)
-	}()
 	if err := i.ready(ctx, p); err != nil {
 		p.kill()
 		return nil, err
@@ -164,40 +151,6 @@ func (i *instance) ready(ctx context.Context, p *process) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// stop ends the server: in order, then at once, then by force.
-func (p *process) stop(ctx context.Context) error {
-	select {
-	case <-p.exited:
-		return nil
-	default:
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := p.signals(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("embedded: stop: %w", err)
-	}
-	select {
-	case <-p.exited:
-	case <-ctx.Done():
-		p.kill()
-	}
-	return nil
-}
-
-// kill ends the server without a checkpoint and waits for its end.
-func (p *process) kill() {
-	_ = p.signals(syscall.SIGQUIT) // it may have ended already
-	timeout := time.NewTimer(5 * time.Second)
-	defer timeout.Stop()
-	select {
-	case <-p.exited:
-		return
-	case <-timeout.C:
-	}
-	_ = p.signals(syscall.SIGKILL)
-	<-p.exited
 }
 
 // logTail returns the end of the server's log.

@@ -183,6 +183,8 @@ func (s *Server) startOwned(ctx context.Context, cfg Config) error {
 	}
 	if err != nil {
 		s.process.kill()
+		return err
 	}
-	return err
+	s.process.settle()
+	return nil
 }

@@ -200,6 +200,7 @@ func (s *shared) launch(ctx context.Context, inst *instance, origin Origin) (*Se
 		p.kill()
 		return nil, err
 	}
+	p.settle()
 	return &Server{inst: inst, origin: origin, lease: l}, nil
 }
 

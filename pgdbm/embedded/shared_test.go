@@ -178,6 +178,24 @@ func TestSharedServerStaysForOtherClients(t *testing.T) {
 	eventually(t, "the server is gone", func() bool { return !running(pid) })
 }
 
+// Whoever starts a server may be killed before the watchdog is on duty.
+func TestServerOfKilledStarter(t *testing.T) {
+	t.Parallel()
+	for _, private := range []bool{false, true} {
+		dir := stateDir(t)
+		h := begin(t, embedded.Config{Dir: dir, Private: private, Idle: time.Second})
+		var pid int
+		eventually(t, "a server is starting", func() bool {
+			for _, data := range dataDirs(dir) {
+				pid = postmaster(data)
+			}
+			return pid != 0
+		})
+		h.kill(t)
+		eventually(t, "the server is gone", func() bool { return !running(pid) })
+	}
+}
+
 func TestEnvironmentDoesNotReachTheServer(t *testing.T) {
 	t.Parallel()
 	h := begin(t, embedded.Config{Dir: stateDir(t)},
