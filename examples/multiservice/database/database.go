@@ -41,12 +41,16 @@ func Open(ctx context.Context, log *slog.Logger) (*Database, error) {
 	return &Database{pgdbm.Config{ConnString: server.ConnString("postgres"), Logger: log}, server}, nil
 }
 
-// String says which server it is and how it was found, without a password.
+// String says which server it is and how it was found.
 func (d *Database) String() string {
-	if d.server != nil {
+	switch {
+	case d.server != nil:
 		return d.server.String() + ", private"
+	case d.Config.ConnString != "":
+		return "the PostgreSQL that DATABASE_URL names"
+	default:
+		return "the PostgreSQL on " + d.Config.Host
 	}
-	return d.Config.String() + ", from the environment"
 }
 
 // Psql is a command that opens a private server's database; "" for a server of
