@@ -18,12 +18,15 @@ func load(ctx context.Context, im *importer.Importer, file *os.File, w io.Writer
 	if err != nil {
 		return err
 	}
-	show := everyTenth(w, info.Size())
-	if isTerminal(w) {
+	show, terminal := everyTenth(w, info.Size()), isTerminal(w)
+	if terminal {
 		show = bar(w, info.Size())
 	}
 	start := time.Now()
 	done, err := im.Run(ctx, file.Name(), file, show)
+	if terminal {
+		fmt.Fprintln(w)
+	}
 	if err != nil {
 		return err
 	}
@@ -37,9 +40,6 @@ func bar(w io.Writer, size int64) func(importer.Progress) {
 	return func(p importer.Progress) {
 		full := int(width * min(p.Bytes, size) / max(size, 1))
 		fmt.Fprintf(w, "\r[%s%s] %d lines", strings.Repeat("#", full), strings.Repeat(" ", width-full), p.Lines)
-		if full == width {
-			fmt.Fprintln(w)
-		}
 	}
 }
 

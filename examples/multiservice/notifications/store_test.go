@@ -81,10 +81,10 @@ func TestWorkersPassOverEachOther(t *testing.T) {
 	_, store := setup(t)
 	var others []notifications.Notification
 	first := true
-	sent, err := store.Deliver(t.Context(), 2, func(context.Context, notifications.Notification) (err error) {
+	sent, err := store.Deliver(t.Context(), 2, func(ctx context.Context, _ notifications.Notification) (err error) {
 		if first { // while A and B are in hand
 			first = false
-			others, err = store.Deliver(t.Context(), 100, accept)
+			others, err = store.Deliver(ctx, 100, accept)
 		}
 		return err
 	})
