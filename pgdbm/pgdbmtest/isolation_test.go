@@ -140,8 +140,10 @@ func TestWritersThatOutliveTheirTestReachNobodyElse(t *testing.T) {
 func TestNothingLeaksToTheNextTest(t *testing.T) {
 	t.Parallel()
 	// The tests of this function take turns, so that they get each other's databases.
-	opts := []pgdbmtest.Option{pgdbmtest.WithModules(orders, users), pgdbmtest.WithSchema("users"),
-		pgdbmtest.WithSetup("leak tests", func(context.Context, pgdbm.DB) error { return nil })}
+	opts := []pgdbmtest.Option{
+		pgdbmtest.WithModules(orders, users), pgdbmtest.WithSchema("users"),
+		pgdbmtest.WithSetup("leak tests", func(context.Context, pgdbm.DB) error { return nil }),
+	}
 	pristine := func(after string) {
 		t.Helper()
 		f := try(func(f *fake) {

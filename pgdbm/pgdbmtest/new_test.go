@@ -38,7 +38,8 @@ func TestWhichSchemaIsBound(t *testing.T) {
 		"modules, schema":    {[]pgdbmtest.Option{pgdbmtest.WithModules(orders, users.WithSchema("people")), pgdbmtest.WithSchema("orders")}, "orders", []string{"orders", "users.users"}},
 		"all of it": {
 			[]pgdbmtest.Option{pgdbmtest.WithModules(users), pgdbmtest.WithSchema("app"), pgdbmtest.WithMigrations(sql)},
-			"app", []string{"notes", "users.users"},
+			"app",
+			[]string{"notes", "users.users"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

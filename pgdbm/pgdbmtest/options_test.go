@@ -151,7 +151,7 @@ func TestSubtestsHaveDatabasesOfTheirOwn(t *testing.T) {
 	outer := pgdbmtest.New(t, pgdbmtest.WithModules(users))
 	_, err := store{outer}.add(t.Context(), "ada@example.com")
 	testkit.NoError(t, err)
-	for i := range 3 {
+	for i := range 3 { //nolint:paralleltest // outer is looked at after them
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			inner := pgdbmtest.New(t, pgdbmtest.WithModules(users))
 			testkit.Equal(t, inner.Count("users"), 0)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/pgdbm/pgdbm-go/module"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
@@ -126,22 +125,6 @@ func wantFatal(t *testing.T, fn func(t *fake), parts ...string) {
 	for _, part := range parts {
 		if !strings.Contains(f.output(), part) {
 			t.Errorf("no %q in:\n%s", part, f.output())
-		}
-	}
-}
-
-// eventually waits until ok, for at most 20 seconds.
-func eventually(t *testing.T, otherwise string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Errorf("after 20 s: %s", otherwise)
-			return
 		}
 	}
 }

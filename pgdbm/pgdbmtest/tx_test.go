@@ -18,7 +18,7 @@ func TestTxIsRolledBack(t *testing.T) {
 	f := try(func(f *fake) {
 		tx = pgdbmtest.NewTx(f, pgdbmtest.WithModules(users))
 		_, err := store{tx}.add(t.Context(), "ada@example.com")
-		testkit.NoError(t, err)
+		testkit.NoError(f, err)
 		kept = tx.Tx
 	})
 	testkit.Equal(t, f.output(), "")
