@@ -12,7 +12,7 @@ import (
 // lockKey is the advisory lock of a schema's tracking table.
 func lockKey(schema, table string) int64 {
 	sum := sha256.Sum256([]byte(schema + "\x00" + table))
-	return int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // any 64 bits will do
+	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
 // The locks that do not belong to a schema; no name contains a blank.
@@ -48,7 +48,7 @@ func (m *Migrator) poll(ctx context.Context, t *target, try func() (bool, error)
 				Err: fmt.Errorf("%w: longer than LockTimeout %s", ErrLockTimeout, m.cfg.LockTimeout),
 			}
 		}
-		if err := sleep(ctx, min(rest, pause/2+rand.N(pause))); err != nil { //nolint:gosec // jitter
+		if err := sleep(ctx, min(rest, pause/2+rand.N(pause))); err != nil {
 			return err
 		}
 	}

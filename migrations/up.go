@@ -262,5 +262,5 @@ func fullJitter(n int) time.Duration {
 	if n < 20 {
 		bound = min(lastRetry, firstRetry<<(n-1))
 	}
-	return rand.N(bound) + time.Millisecond //nolint:gosec // jitter
+	return rand.N(bound) + time.Millisecond
 }

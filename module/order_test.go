@@ -1,6 +1,7 @@
 package module_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -141,7 +142,7 @@ func TestSub(t *testing.T) {
 		t.Error(err)
 	}
 	defer func() {
-		if p := recover(); p == nil || !strings.Contains(p.(string), `module: Sub("migration")`) {
+		if p := recover(); p == nil || !strings.Contains(fmt.Sprint(p), `module: Sub("migration")`) {
 			t.Errorf("recovered %v", p)
 		}
 	}()

@@ -64,7 +64,7 @@ func NewSet(pool *pgdbm.Pool, modules ...Module) (*Set, error) {
 // Open opens a pool of the set's own and migrates every module. The caller
 // closes the set; on error there is nothing to close.
 func Open(ctx context.Context, cfg pgdbm.Config, modules ...Module) (*Set, error) {
-	pool, err := pgdbm.New(cfg)
+	pool, err := pgdbm.New(cfg) //nolint:contextcheck // it does no I/O
 	if err != nil {
 		return nil, err
 	}

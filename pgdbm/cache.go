@@ -17,7 +17,7 @@ type cache[K comparable, V any] struct {
 func (c *cache[K, V]) get(key K) (value V, ok bool) {
 	v, ok := c.values.Load(key)
 	if ok {
-		value = v.(V)
+		value, ok = v.(V)
 	}
 	return value, ok
 }

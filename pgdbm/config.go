@@ -136,9 +136,12 @@ func (c Config) validateRest() error {
 		name string
 		d    time.Duration
 	}{
-		{"MaxConnLifetime", c.MaxConnLifetime}, {"MaxConnLifetimeJitter", c.MaxConnLifetimeJitter},
-		{"MaxConnIdleTime", c.MaxConnIdleTime}, {"SlowQuery", c.SlowQuery},
-		{"ConnectRetry.Delay", c.ConnectRetry.Delay}, {"ConnectRetry.MaxDelay", c.ConnectRetry.MaxDelay},
+		{"MaxConnLifetime", c.MaxConnLifetime},
+		{"MaxConnLifetimeJitter", c.MaxConnLifetimeJitter},
+		{"MaxConnIdleTime", c.MaxConnIdleTime},
+		{"SlowQuery", c.SlowQuery},
+		{"ConnectRetry.Delay", c.ConnectRetry.Delay},
+		{"ConnectRetry.MaxDelay", c.ConnectRetry.MaxDelay},
 	} {
 		if d.d < 0 {
 			wrong("%s must not be negative", d.name)

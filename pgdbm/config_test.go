@@ -59,7 +59,7 @@ func TestPasswordsNeverShow(t *testing.T) {
 		_, newErr := pgdbm.New(pgdbm.Config{ConnString: dsn, MaxConns: 1, RuntimeParams: map[string]string{}, TLS: pgdbm.TLSConfig{Cert: "/nowhere", Key: "/nowhere"}})
 		for where, text := range map[string]string{
 			"Mask": pgdbm.Mask(dsn), "%v": fmt.Sprintf("%v", c), "%+v": fmt.Sprintf("%+v", &c), "%#v": fmt.Sprintf("%#v", c),
-			"%s": fmt.Sprintf("%s", c), "log": logged.String(), "json": string(encoded), "New": fmt.Sprint(newErr),
+			"%s": c.String(), "log": logged.String(), "json": string(encoded), "New": fmt.Sprint(newErr),
 		} {
 			if strings.Contains(text, "hunter2") || text == "" {
 				t.Errorf("%s of %s: %s", where, dsn, text)

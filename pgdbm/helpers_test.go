@@ -4,27 +4,9 @@ import (
 	"context"
 	"runtime"
 	"sync"
-	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
-
-// eventually waits until ok, for at most 20 seconds.
-func eventually(t *testing.T, otherwise string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Errorf("after 20 s: %s", otherwise)
-			return
-		}
-	}
-}
 
 func goexit() { runtime.Goexit() }
 

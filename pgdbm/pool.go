@@ -54,7 +54,7 @@ func New(cfg Config) (*Pool, error) {
 // Open is New and [Pool.Connect]. The caller closes the pool; on error there is
 // none to close.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
-	p, err := New(cfg)
+	p, err := New(cfg) //nolint:contextcheck // it does no I/O
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (p *Pool) acquireError(ctx context.Context, err error) error {
 		return nil
 	}
 	classified := classify(err, "", "")
-	if e, ok := errors.AsType[*Error](classified); ok && e.Class == ErrTimeout && ctx.Err() == nil {
+	if e, ok := errors.AsType[*Error](classified); ok && errors.Is(e.Class, ErrTimeout) && ctx.Err() == nil {
 		s := p.pgx.Stat()
 		e.Hint = fmt.Sprintf("no connection within AcquireTimeout %s: %d of %d are in use", p.cfg.AcquireTimeout, s.AcquiredConns(), s.MaxConns())
 	}

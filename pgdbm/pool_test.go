@@ -51,8 +51,7 @@ func TestNewDoesNotTouchTheNetwork(t *testing.T) {
 			close(accepted)
 		}
 	}()
-	addr := listener.Addr().(*net.TCPAddr)
-	pool, err := pgdbm.New(pgdbm.Config{Host: "127.0.0.1", Port: uint16(addr.Port), TLS: pgdbm.TLSConfig{Mode: "disable"}, ConnectRetry: pgdbm.RetryConfig{Attempts: 1}})
+	pool, err := pgdbm.New(pgdbm.Config{Host: "127.0.0.1", Port: portOf(listener), TLS: pgdbm.TLSConfig{Mode: "disable"}, ConnectRetry: pgdbm.RetryConfig{Attempts: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ func newProxy(t *testing.T, host string, port uint16) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{port: uint16(listener.Addr().(*net.TCPAddr).Port)}
+	p := &proxy{port: portOf(listener)}
 	network, address := "tcp", net.JoinHostPort(host, fmt.Sprint(port))
 	if strings.HasPrefix(host, "/") {
 		network, address = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", host, port)
@@ -47,6 +48,9 @@ func newProxy(t *testing.T, host string, port uint16) *proxy {
 	})
 	return p
 }
+
+// portOf returns the port that a TCP listener has.
+func portOf(l net.Listener) uint16 { return netip.MustParseAddrPort(l.Addr().String()).Port() }
 
 // pipe joins client to the server until one of them hangs up.
 func pipe(client net.Conn, network, address string) {

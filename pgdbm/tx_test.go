@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -24,8 +25,8 @@ func add(ctx context.Context, db pgdbm.DB, name string) error {
 // in a transaction.
 func whole(t *testing.T, m *pgdbm.Manager) {
 	t.Helper()
-	eventually(t, "connections still acquired", func() bool { return m.Stat().AcquiredConns() == 0 })
-	eventually(t, "a session is idle in transaction", func() bool {
+	testkit.Eventually(t, "connections still acquired", func() bool { return m.Stat().AcquiredConns() == 0 })
+	testkit.Eventually(t, "a session is idle in transaction", func() bool {
 		n, err := pgdbm.FetchValue[int](context.WithoutCancel(t.Context()), m,
 			"select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'")
 		return err == nil && n == 0
@@ -112,7 +113,7 @@ func TestInTxSurvivesCancellationMidStatement(t *testing.T) {
 			return err
 		}
 		go func() {
-			eventually(t, "the statement does not run", func() bool {
+			testkit.Eventually(t, "the statement does not run", func() bool {
 				n, err := pgdbm.FetchValue[int](t.Context(), m, "select count(*) from pg_stat_activity where query like 'select pg_sleep(61)%' and state = 'active'")
 				return err == nil && n == 1
 			})

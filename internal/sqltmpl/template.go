@@ -7,6 +7,7 @@
 package sqltmpl
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -147,8 +148,8 @@ type span struct {
 // Source returns the source offset of an offset in the expanded text. Every
 // offset inside an expanded reference maps to the reference's first brace.
 func (m Mapping) Source(out int) int {
-	for i := len(m) - 1; i >= 0; i-- {
-		if s := m[i]; out >= s.out {
+	for _, v := range slices.Backward(m) {
+		if s := v; out >= s.out {
 			if s.ref {
 				return s.source
 			}

@@ -4,7 +4,25 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"time"
 )
+
+// Eventually waits until ok returns true, for at most 30 seconds; otherwise says
+// what is then wrong.
+func Eventually(tb TB, otherwise string, ok func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			tb.Errorf("after 30 s: %s", otherwise)
+			return
+		}
+	}
+}
 
 // NoError ends the test if err is not nil.
 func NoError(tb TB, err error) {

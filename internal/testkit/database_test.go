@@ -93,7 +93,7 @@ func TestEndedDatabaseCannotBeReached(t *testing.T) {
 	d2 := k.New(next, tpl)
 	_, err := pool.Exec(t.Context(), "INSERT INTO t VALUES (1)")
 	testkit.ErrorContains(t, err, "closed pool")
-	eventually(t, "the old address leads nowhere", func() bool {
+	testkit.Eventually(t, "the old address leads nowhere", func() bool {
 		conn, err := pgx.Connect(t.Context(), address)
 		if err == nil {
 			_ = conn.Close(t.Context())
@@ -138,7 +138,7 @@ func TestRecyclingOff(t *testing.T) {
 		testkit.ErrorContains(t, errorOf(p.said()), "every test gets a new database on this server")
 	}
 	for name := range seen {
-		eventually(t, name+" is dropped", func() bool { return !exists(t, k, name) })
+		testkit.Eventually(t, name+" is dropped", func() bool { return !exists(t, k, name) })
 	}
 }
 
@@ -168,12 +168,12 @@ func TestOrdinaryRole(t *testing.T) {
 		testkit.Equal(t, p.said(), "")
 	}
 	for _, name := range names {
-		eventually(t, name+" is dropped", func() bool { return !exists(t, k, name) })
+		testkit.Eventually(t, name+" is dropped", func() bool { return !exists(t, k, name) })
 	}
 	k.Close()
 	execute(t, admin.URL(admin.Admin()), "ALTER DATABASE "+k.TemplateName(tpl)+" IS_TEMPLATE false")
 	execute(t, admin.URL(admin.Admin()), "DROP DATABASE "+k.TemplateName(tpl))
-	eventually(t, "the role owns nothing", func() bool {
+	testkit.Eventually(t, "the role owns nothing", func() bool {
 		conn, err := pgx.Connect(t.Context(), admin.URL(admin.Admin()))
 		testkit.NoError(t, err)
 		defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is lost with it

@@ -9,8 +9,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// dropper drops databases in the background, one at a time, so that no test
-// waits for it. What is left when the process ends the next one sweeps.
+// maxDrops is how many databases may wait to be dropped. Whoever adds one more
+// drops it himself: tests must not make databases faster than they go.
+const maxDrops = 16
+
+// dropper drops databases in the background, one at a time, so that hardly any
+// test waits for it. What is left when the process ends the next one sweeps.
 type dropper struct {
 	kit *kit
 
@@ -21,11 +25,17 @@ type dropper struct {
 
 func (d *dropper) add(s *slot) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.queue = append(d.queue, s)
-	if !d.running {
-		d.running = true
-		go d.run()
+	full := len(d.queue) >= maxDrops
+	if !full {
+		d.queue = append(d.queue, s)
+		if !d.running {
+			d.running = true
+			go d.run()
+		}
+	}
+	d.mu.Unlock()
+	if full {
+		d.drop(s)
 	}
 }
 
@@ -40,11 +50,15 @@ func (d *dropper) run() {
 		s := d.queue[0]
 		d.queue = d.queue[1:]
 		d.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
-		s.close(ctx)
-		_ = d.kit.drop(ctx, s.name) // the next sweep tries again
-		cancel()
+		d.drop(s)
 	}
+}
+
+func (d *dropper) drop(s *slot) {
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	s.close(ctx)
+	_ = d.kit.drop(ctx, s.name) // the next sweep tries again
 }
 
 // drop removes a database, whatever is going on in it. It waits a little for

@@ -26,7 +26,7 @@ func TestLeakedConnectionIsReported(t *testing.T) {
 		testkit.Equal(t, p.Failed(), fails)
 		testkit.ErrorContains(t, errorOf(p.said()), "1 connections to "+d.Name()+" are still open at the end of the test",
 			"last statement: SELECT 1, 'leaked'")
-		eventually(t, "the database is dropped all the same", func() bool { return !exists(t, k, d.Name()) })
+		testkit.Eventually(t, "the database is dropped all the same", func() bool { return !exists(t, k, d.Name()) })
 		conn.Release()
 	}
 }
@@ -44,7 +44,7 @@ func TestPreparedTransactionsDoNotKeepADatabase(t *testing.T) {
 	}
 	testkit.NoError(t, conn.Close(t.Context()))
 	p.end()
-	eventually(t, "the database is dropped", func() bool { return !exists(t, k, d.Name()) })
+	testkit.Eventually(t, "the database is dropped", func() bool { return !exists(t, k, d.Name()) })
 }
 
 func TestKeep(t *testing.T) {
@@ -126,7 +126,7 @@ func TestSweepAfterKilledProcess(t *testing.T) {
 		}
 		testkit.NoError(t, kill(os.Getpid()))
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSweepAfterKilledProcess$") //nolint:gosec // this binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSweepAfterKilledProcess$")
 	cmd.Env = append(os.Environ(), variable+"=1")
 	out, err := cmd.Output()
 	if err == nil {
@@ -138,6 +138,6 @@ func TestSweepAfterKilledProcess(t *testing.T) {
 	}
 	mine := testkit.New(t, testkit.Template{})
 	k := openKit(t, nil) // sweeps, as every process does
-	eventually(t, "the dead process's database is dropped", func() bool { return !exists(t, k, string(m[1])) })
+	testkit.Eventually(t, "the dead process's database is dropped", func() bool { return !exists(t, k, string(m[1])) })
 	testkit.Equal(t, exists(t, k, mine.Name()), true)
 }

@@ -3,12 +3,12 @@ package testkit_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,7 +26,10 @@ type probe struct {
 	skipped  bool
 }
 
-func newProbe(t testing.TB) *probe { return &probe{TB: t} }
+func newProbe(t testing.TB) *probe {
+	t.Helper()
+	return &probe{TB: t}
+}
 
 func (p *probe) Name() string { return p.TB.Name() + "/probe" }
 func (p *probe) Helper()      {}
@@ -72,9 +75,7 @@ func openKit(t testing.TB, env map[string]string) *testkit.Kit {
 	} {
 		full[variable] = os.Getenv(variable)
 	}
-	for name, value := range env {
-		full[name] = value
-	}
+	maps.Copy(full, env)
 	k, err := testkit.Open(t.Context(), full)
 	testkit.NoError(t, err)
 	return k
@@ -105,18 +106,6 @@ func execute(t testing.TB, connString, sql string) {
 func exists(t testing.TB, k *testkit.Kit, name string) bool {
 	t.Helper()
 	return query[bool](t, k.URL(k.Admin()), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name)
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not true: %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 // sqlTemplate is a template that a script builds.

@@ -148,35 +148,57 @@ func clean(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	return err == nil, err
 }
 
-// proof returns what must be as it was: sessions, prepared transactions and
-// replication slots, settings, comments, labels and subscriptions of the
-// database, its row, the reset time, writes to catalogs, tables that have
-// grown without being counted, and large tables.
-const proof = `SELECT
+// outside returns what must be as it was about a database, as seen from another:
+// sessions, prepared transactions and replication slots, settings, comments,
+// labels and subscriptions, its row, the reset time of its statistics. A session
+// that is not there any more has flushed its counters.
+const outside = `SELECT
  (SELECT count(*) FROM pg_stat_get_activity(NULL) a WHERE a.datid = d.oid),
  (SELECT count(*) FROM pg_prepared_xacts WHERE database = d.datname) + (SELECT count(*) FROM pg_replication_slots WHERE datoid = d.oid),
  (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = d.oid) + (SELECT count(*) FROM pg_subscription WHERE subdbid = d.oid)
   + (SELECT count(*) FROM pg_shdescription WHERE objoid = d.oid AND classoid = 'pg_database'::regclass)
   + (SELECT count(*) FROM pg_shseclabel WHERE objoid = d.oid AND classoid = 'pg_database'::regclass),
- d.xmin::text, pg_stat_get_db_stat_reset_time(d.oid),
+ d.xmin::text, pg_stat_get_db_stat_reset_time(d.oid)
+ FROM pg_database d WHERE d.datname = $1`
+
+// inside returns what only the database itself knows: writes to catalogs,
+// tables that have grown without being counted, and large tables.
+const inside = `SELECT
  (SELECT coalesce(sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)), 0)::bigint
   FROM pg_class c WHERE c.oid < 16384 AND c.relkind = 'r' AND NOT c.relisshared),
  (SELECT count(*) FROM pg_class c WHERE c.oid >= 16384 AND c.relkind = 'r' AND pg_stat_get_tuples_inserted(c.oid) = 0
   AND c.oid <> ALL ($1::oid[]) AND pg_relation_size(c.oid) > 0),
  (SELECT count(*) FROM pg_class c WHERE c.oid >= 16384 AND c.relkind = 'r'
-  AND (pg_stat_get_tuples_inserted(c.oid) > 0 OR c.oid = ANY ($2::oid[])) AND pg_relation_size(c.oid) > $3)
- FROM pg_database d WHERE d.datname = current_database()`
+  AND (pg_stat_get_tuples_inserted(c.oid) > 0 OR c.oid = ANY ($2::oid[])) AND pg_relation_size(c.oid) > $3)`
 
 // prove returns an error unless nothing but rows has changed.
 func (s *slot) prove(ctx context.Context, conn *pgx.Conn, own int) error {
+	if err := s.proveOutside(ctx, own); err != nil {
+		return err
+	}
 	touched := slices.AppendSeq([]uint32{}, maps.Keys(s.touched))
 	known := slices.AppendSeq(slices.Clone(touched), maps.Keys(s.tpl.facts.seeded))
-	var sessions, transactions, settings, hidden, large int
 	var catalog int64
+	var hidden, large int
+	err := conn.QueryRow(ctx, inside, pgx.QueryExecModeSimpleProtocol, known, touched, int64(largeTable)).Scan(&catalog, &hidden, &large)
+	switch {
+	case err != nil:
+		return err
+	case catalog != 0:
+		return fmt.Errorf("the schema was changed (%d catalog rows)", catalog)
+	case hidden != 0:
+		return fmt.Errorf("%d tables have grown without being counted", hidden)
+	case large != 0:
+		return fmt.Errorf("%d tables are larger than %d MiB", large, largeTable>>20)
+	}
+	return nil
+}
+
+func (s *slot) proveOutside(ctx context.Context, own int) error {
+	var sessions, transactions, settings int
 	var now baseline
 	for deadline := time.Now().Add(time.Second); ; { // one that was closed a moment ago may still be on its way out
-		err := conn.QueryRow(ctx, proof, pgx.QueryExecModeSimpleProtocol, known, touched, int64(largeTable)).
-			Scan(&sessions, &transactions, &settings, &now.xmin, &now.reset, &catalog, &hidden, &large)
+		err := s.tpl.kit.admin.QueryRow(ctx, outside, s.name).Scan(&sessions, &transactions, &settings, &now.xmin, &now.reset)
 		if err != nil {
 			return err
 		}
@@ -194,12 +216,6 @@ func (s *slot) prove(ctx context.Context, conn *pgx.Conn, own int) error {
 		return errors.New("the database itself was altered")
 	case now.reset == nil || s.state.reset == nil || !now.reset.Equal(*s.state.reset):
 		return errors.New("its statistics were reset")
-	case catalog != 0:
-		return fmt.Errorf("the schema was changed (%d catalog rows)", catalog)
-	case hidden != 0:
-		return fmt.Errorf("%d tables have grown without being counted", hidden)
-	case large != 0:
-		return fmt.Errorf("%d tables are larger than %d MiB", large, largeTable>>20)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func TestRecycling(t *testing.T) {
 			t.Fatalf("%s: not as new at the start\ngot  %s\nwant %s", c.name, got, want)
 		}
 		var conn *pgx.Conn
-		giveBack := func() {}
+		var giveBack func()
 		if c.how == address || c.how == leaking {
 			var err error
 			conn, err = pgx.Connect(t.Context(), d.ConnString())

@@ -61,7 +61,7 @@ func (k *kit) dropTemplate(ctx context.Context, name string) {
 	}
 	defer conn.Release()
 	var ok bool
-	number := int32(uint32(hash)) //nolint:gosec // any bits will do
+	number := int32(uint32(hash))
 	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1::int4, $2::int4)", lockInUse, number).Scan(&ok); err != nil || !ok {
 		return
 	}

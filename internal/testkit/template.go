@@ -60,7 +60,7 @@ func (k *kit) template(t Template) *template {
 	if tpl, ok := k.templates[name]; ok {
 		return tpl
 	}
-	tpl := &template{kit: k, name: name, hash: int32(binary.BigEndian.Uint32(sum[:])), build: t.Build} //nolint:gosec // any bits will do
+	tpl := &template{kit: k, name: name, hash: int32(binary.BigEndian.Uint32(sum[:])), build: t.Build}
 	k.templates[name] = tpl
 	return tpl
 }
@@ -166,7 +166,7 @@ func (t *template) clone(ctx context.Context) (*slot, error) {
 		err = s.open(ctx)
 	}
 	if err != nil {
-		t.kit.drops.add(s)
+		t.kit.drops.add(s) //nolint:contextcheck // in the background
 		return nil, fmt.Errorf("testkit: clone: %w", err)
 	}
 	return s, nil

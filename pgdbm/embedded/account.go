@@ -96,7 +96,7 @@ func (a account) usable(ctx context.Context, bin string) (account, error) {
 // command prepares a program of the server, with an environment that nothing
 // of this process's environment (PGDATA, PGOPTIONS, LC_ALL, LD_PRELOAD…) enters.
 func (a account) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // found by us or named by the user
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = a.attr
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C", "TZ=UTC"}
 	cmd.Dir = dir

@@ -70,7 +70,7 @@ func fetchArchiveFrom(ctx context.Context, upstream, dir string, major int) erro
 		// Start first downloads and unpacks, then clears the data directory,
 		// and fails there, for "." cannot be removed: it never starts anything.
 		DataPath(tree + "/.").
-		Port(uint32(port)). //nolint:gosec // Start wants one that is free
+		Port(uint32(port)).
 		Logger(io.Discard)).Start()
 	if err := m.failure(); err != nil {
 		return err

@@ -167,7 +167,7 @@ func (f finder) bindir(ctx context.Context) string {
 	if config == "" {
 		return ""
 	}
-	out, err := exec.CommandContext(ctx, config, "--bindir").Output() //nolint:gosec // found in PATH
+	out, err := exec.CommandContext(ctx, config, "--bindir").Output()
 	if err != nil {
 		return ""
 	}

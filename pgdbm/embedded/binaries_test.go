@@ -15,10 +15,10 @@ import (
 // pretend makes a directory with programs that say they are PostgreSQL.
 func pretend(t *testing.T, dir, version string) {
 	t.Helper()
-	noError(t, os.MkdirAll(dir, 0o755)) //nolint:gosec // the server's user reads it
+	noError(t, os.MkdirAll(dir, 0o755))
 	for _, name := range []string{"postgres", "initdb"} {
 		script := fmt.Sprintf("#!/bin/sh\necho '%s (PostgreSQL) %s'\n", name, version)
-		noError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755)) //nolint:gosec // a program
+		noError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755))
 	}
 }
 
@@ -28,7 +28,7 @@ func machine(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "pgdbm-m")
 	noError(t, err)
 	t.Cleanup(func() { noError(t, os.RemoveAll(dir)) })
-	noError(t, os.Chmod(dir, 0o755)) //nolint:gosec // everybody may enter
+	noError(t, os.Chmod(dir, 0o755))
 	return dir
 }
 
@@ -41,7 +41,7 @@ func TestFindTakesTheNewest(t *testing.T) {
 	} {
 		pretend(t, filepath.Join(m, dir), version)
 	}
-	noError(t, os.MkdirAll(filepath.Join(m, "pg/17/bin"), 0o755)) //nolint:gosec // clients only
+	noError(t, os.MkdirAll(filepath.Join(m, "pg/17/bin"), 0o755))
 	env := map[string]string{"PATH": filepath.Join(m, "path"), "PGDBM_DOWNLOAD": "off"}
 	search, cache := []string{filepath.Join(m, "pg/*/bin")}, filepath.Join(m, "cache/pgdbm")
 	for major, want := range map[int]string{0: "16beta1", 15: "15.10", 14: "14.9"} {
@@ -69,9 +69,9 @@ func TestFindAsksPgConfigLast(t *testing.T) {
 	t.Parallel()
 	m := machine(t)
 	pretend(t, filepath.Join(m, "odd"), "15.1")
-	noError(t, os.MkdirAll(filepath.Join(m, "path"), 0o755)) //nolint:gosec // everybody may enter
+	noError(t, os.MkdirAll(filepath.Join(m, "path"), 0o755))
 	script := "#!/bin/sh\necho " + filepath.Join(m, "odd") + "\n"
-	noError(t, os.WriteFile(filepath.Join(m, "path", "pg_config"), []byte(script), 0o755)) //nolint:gosec // a program
+	noError(t, os.WriteFile(filepath.Join(m, "path", "pg_config"), []byte(script), 0o755))
 	dir, _, err := embedded.Find(t.Context(), 0, map[string]string{"PATH": filepath.Join(m, "path")}, nil, filepath.Join(m, "c", "c"))
 	noError(t, err)
 	equal(t, dir, filepath.Join(m, "odd"))
@@ -104,7 +104,7 @@ func TestFindDownloads(t *testing.T) {
 	good := func(_ context.Context, dir string, _ int) error {
 		calls++
 		pretend(t, filepath.Join(dir, "pg", "bin"), "16.4")
-		return os.Chmod(filepath.Join(dir, "pg"), 0o700) //nolint:gosec // as with a strict umask
+		return os.Chmod(filepath.Join(dir, "pg"), 0o700)
 	}
 	env := map[string]string{"PATH": m}
 	_, _, err := embedded.Find(t.Context(), 0, env, nil, cache, broken, wrong)
@@ -120,7 +120,7 @@ func TestFindDownloads(t *testing.T) {
 	noError(t, err)
 	equal(t, len(left), 0)
 
-	noError(t, os.Chmod(cache, 0o777)) //nolint:gosec // that is the point
+	noError(t, os.Chmod(cache, 0o777))
 	_, _, err = embedded.Find(t.Context(), 0, env, nil, cache, good)
 	errorContains(t, err, "others may write to it")
 }

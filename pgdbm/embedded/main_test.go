@@ -14,10 +14,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
 )
 
@@ -77,7 +77,7 @@ func begin(t *testing.T, cfg embedded.Config, env ...string) *helper {
 	t.Helper()
 	config, err := json.Marshal(cfg)
 	noError(t, err)
-	h := &helper{cmd: exec.CommandContext(t.Context(), os.Args[0])} //nolint:gosec // this binary
+	h := &helper{cmd: exec.CommandContext(t.Context(), os.Args[0])}
 	h.cmd.Env = append(append(os.Environ(), env...), helperVariable+"="+string(config))
 	h.cmd.Stderr = os.Stderr
 	h.stdin, err = h.cmd.StdinPipe()
@@ -128,7 +128,7 @@ func stateDir(t *testing.T) string {
 		for _, data := range dataDirs(dir) {
 			if pid := postmaster(data); pid > 1 {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
-				eventually(t, "the killed server is gone", func() bool { return !running(pid) })
+				testkit.Eventually(t, "the killed server is gone", func() bool { return !running(pid) })
 			}
 		}
 		noError(t, os.RemoveAll(dir))
@@ -169,18 +169,6 @@ func postmaster(data string) int {
 func running(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not true: %s", what)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // start starts a server that is closed at the end of the test.

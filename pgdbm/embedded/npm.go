@@ -60,7 +60,7 @@ func fetchPackage(ctx context.Context, dir string, major int) error {
 }
 
 func npm(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "npm", args...) //nolint:gosec // fixed arguments
+	cmd := exec.CommandContext(ctx, "npm", args...)
 	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -77,7 +77,7 @@ func npm(ctx context.Context, dir string, args ...string) ([]byte, error) {
 // unpack writes the package's folder native to tree. The tree is opened as a
 // root, so that no name in the archive leads out of it.
 func unpack(archive, tree string) error {
-	f, err := os.Open(archive) //nolint:gosec // just downloaded
+	f, err := os.Open(archive)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func unpack(archive, tree string) error {
 		if !ok || h.Typeflag != tar.TypeReg {
 			continue
 		}
-		if err := write(root, name, os.FileMode(h.Mode)&0o755, tr); err != nil { //nolint:gosec // permission bits
+		if err := write(root, name, os.FileMode(h.Mode)&0o755, tr); err != nil {
 			return err
 		}
 	}

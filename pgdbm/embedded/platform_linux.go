@@ -18,7 +18,7 @@ func asSelf() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 func asUser(uid, gid int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Setsid:     true,
-		Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, //nolint:gosec // ids of the password file
+		Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)},
 	}
 }
 

@@ -39,7 +39,7 @@ func freeBytes(dir string) (uint64, error) {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec,unconvert // a block size is positive; its type differs by system
+	return st.Bavail * uint64(st.Bsize), nil //nolint:unconvert // a block size is positive; its type differs by system
 }
 
 // running reports whether there is a process pid.

@@ -116,7 +116,7 @@ func claim(ctx context.Context, dir string, a account) (home string, owned *os.F
 func sweep(ctx context.Context, dir string, a account) {
 	homes, _ := filepath.Glob(filepath.Join(dir, "p*"))
 	for _, home := range homes {
-		proof, err := os.OpenFile(filepath.Join(home, "owner"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // below our own directory
+		proof, err := os.OpenFile(filepath.Join(home, "owner"), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			continue
 		}

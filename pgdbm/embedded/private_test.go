@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
 )
 
@@ -72,7 +73,7 @@ func TestPrivateServerOfKilledOwner(t *testing.T) {
 	noError(t, err)
 	defer client.Close(t.Context()) //nolint:errcheck // the server is gone
 	h.kill(t)
-	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 
 	next := start(t, cfg)
 	if _, err := os.Stat(h.DataDir); !os.IsNotExist(err) {
@@ -89,7 +90,7 @@ func TestPrivateServerIsSweptWhileItRuns(t *testing.T) {
 	h.kill(t)
 	equal(t, running(pid), true)
 	start(t, embedded.Config{Dir: dir, Private: true})
-	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 	if _, err := os.Stat(h.DataDir); !os.IsNotExist(err) {
 		t.Errorf("the dead owner's directory is still there: %v", err)
 	}
@@ -98,7 +99,7 @@ func TestPrivateServerIsSweptWhileItRuns(t *testing.T) {
 func TestPrivateServerKeepsNamedData(t *testing.T) {
 	t.Parallel()
 	dir, home := stateDir(t), stateDir(t)
-	noError(t, os.Chmod(home, 0o711)) //nolint:gosec // the server's user must pass through
+	noError(t, os.Chmod(home, 0o711))
 	cfg := embedded.Config{Dir: dir, Private: true, DataDir: filepath.Join(home, "data")}
 	s := start(t, cfg)
 	equal(t, s.Origin(), embedded.Started)

@@ -240,7 +240,7 @@ func settingsKey(settings map[string]string) string {
 	}
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		fmt.Fprintf(h, "%q=%q\n", name, settings[name])
+		_, _ = fmt.Fprintf(h, "%q=%q\n", name, settings[name])
 	}
 	return "-" + hex.EncodeToString(h.Sum(nil))[:6]
 }

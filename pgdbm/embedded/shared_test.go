@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
 )
 
@@ -85,7 +86,7 @@ func TestSharedServerAmongProcesses(t *testing.T) {
 	for _, h := range helpers[3:] {
 		h.kill(t) // no client says goodbye
 	}
-	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 
 	again := start(t, cfg)
 	equal(t, again.Origin(), embedded.Restarted)
@@ -99,7 +100,7 @@ func TestSharedServerAfterKilledPostmaster(t *testing.T) {
 	execute(t, first.ConnString("postgres"), "CREATE DATABASE kept")
 	pid := postmaster(first.DataDir())
 	noError(t, syscall.Kill(pid, syscall.SIGKILL))
-	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 
 	again := start(t, cfg)
 	equal(t, again.Origin(), embedded.Restarted)
@@ -120,7 +121,7 @@ func TestSharedServerWithBadState(t *testing.T) {
 	} {
 		pid := postmaster(previous.DataDir())
 		noError(t, syscall.Kill(pid, syscall.SIGKILL))
-		eventually(t, "the server is gone", func() bool { return !running(pid) })
+		testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 		file := filepath.Join(previous.Home(), "state.json")
 		content, err := os.ReadFile(file)
 		noError(t, err)
@@ -143,7 +144,7 @@ func TestSharedServerWithSpoiltData(t *testing.T) {
 	first := start(t, cfg)
 	pid := postmaster(first.DataDir())
 	noError(t, syscall.Kill(pid, syscall.SIGKILL))
-	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 	noError(t, os.Remove(filepath.Join(first.DataDir(), "global", "pg_control")))
 
 	next := start(t, cfg)
@@ -159,9 +160,9 @@ func TestWatchdogComesBack(t *testing.T) {
 	pid := postmaster(h.DataDir)
 	execute(t, h.ConnString, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 	const sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pgdbm lease', 'pgdbm watchdog')"
-	eventually(t, "lease and watchdog are back", func() bool { return query[int](t, h.ConnString, sessions) == 2 })
+	testkit.Eventually(t, "lease and watchdog are back", func() bool { return query[int](t, h.ConnString, sessions) == 2 })
 	h.kill(t)
-	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 }
 
 func TestSharedServerStaysForOtherClients(t *testing.T) {
@@ -175,7 +176,7 @@ func TestSharedServerStaysForOtherClients(t *testing.T) {
 	noError(t, err)
 	pid := postmaster(h.DataDir)
 	noError(t, conn.Close(t.Context()))
-	eventually(t, "the server is gone", func() bool { return !running(pid) })
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 }
 
 // Whoever starts a server may be killed before the watchdog is on duty.
@@ -185,14 +186,14 @@ func TestServerOfKilledStarter(t *testing.T) {
 		dir := stateDir(t)
 		h := begin(t, embedded.Config{Dir: dir, Private: private, Idle: time.Second})
 		var pid int
-		eventually(t, "a server is starting", func() bool {
+		testkit.Eventually(t, "a server is starting", func() bool {
 			for _, data := range dataDirs(dir) {
 				pid = postmaster(data)
 			}
 			return pid != 0
 		})
 		h.kill(t)
-		eventually(t, "the server is gone", func() bool { return !running(pid) })
+		testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 	}
 }
 
