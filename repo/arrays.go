@@ -214,7 +214,8 @@ func (a *array) add(encoder *pgtype.Map, row reflect.Value) error {
 	}
 	text, err := encoder.Encode(a.typ.OID, pgtype.TextFormatCode, arg, nil)
 	if err != nil {
-		return fmt.Errorf("column %s (%s from %s) %w: %w", a.f.name, a.typ.Type, a.f.typ, errNoArray, err)
+		// pgx's error quotes the value
+		return fmt.Errorf("column %s (%s from %s) %w; store the rows one by one in a transaction", a.f.name, a.typ.Type, a.f.typ, errNoArray)
 	}
 	if text == nil {
 		a.list.add(reflect.Value{})
