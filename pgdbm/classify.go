@@ -37,6 +37,12 @@ func classify(err error, schema, sql string) error {
 
 func (e *Error) fromServer(pg *pgconn.PgError) {
 	e.Class = classOf(pg.Code)
+	if pg.Code == "57014" && strings.HasPrefix(pg.Message, "COPY from stdin failed") { // the client's rows ended it
+		e.Class = nil
+		if isEncoding(pg.Message) {
+			e.Class = ErrInvalid
+		}
+	}
 	if pg.SchemaName != "" {
 		e.Schema = pg.SchemaName
 	}
@@ -67,7 +73,7 @@ func (e *Error) fromClient(err error) {
 		e.Class = ErrTimeout
 	case errors.Is(err, context.Canceled), errors.Is(err, pgx.ErrTxClosed):
 		// the caller's own doing: no class
-	case strings.HasPrefix(err.Error(), encodeFailed):
+	case isEncoding(err.Error()):
 		e.Class = ErrInvalid
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.As(err, &netErr),
@@ -113,6 +119,9 @@ func classOf(code string) error {
 // quote the input ("invalid input syntax for type integer: "x""); what stands
 // between the first and the last quote is dropped.
 func redactServer(pg *pgconn.PgError) string {
+	if msg, ok := encoding(pg.Message); ok {
+		return msg
+	}
 	if !strings.HasPrefix(pg.Code, "22") {
 		return pg.Message
 	}
@@ -127,23 +136,43 @@ func dropQuoted(s string) string {
 	return s[:first] + `"…"` + s[last+1:]
 }
 
-// encodeFailed starts pgx's message about an argument that it cannot encode. The
-// message goes on with the value: "failed to encode args[0]: unable to encode X
-// into binary format for int8 (OID 20): X is greater than…".
-const encodeFailed = "failed to encode args["
-
 // redact returns a client-side message without argument values.
 func redact(err error) string {
 	s := err.Error()
-	var index int
-	if _, scanErr := fmt.Sscanf(s, encodeFailed+"%d]", &index); scanErr != nil {
-		return s
+	if msg, ok := encoding(s); ok {
+		return msg
 	}
-	msg := fmt.Sprintf("argument $%d cannot be encoded", index+1)
+	return s
+}
+
+// encoding reports whether s is about a value that pgx could not encode, and
+// returns a message without the value. pgx prints it: "failed to encode args[0]:
+// unable to encode X into binary format for int8 (OID 20): X is greater than…",
+// alone, behind other words, or sent to the server to end a COPY.
+func encoding(s string) (string, bool) {
+	at := -1
+	for _, mark := range []string{"failed to encode ", "unable to encode "} {
+		if i := strings.Index(s, mark); i >= 0 && (at < 0 || i < at) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return "", false
+	}
+	msg := "a value cannot be encoded"
+	var index int
+	if _, err := fmt.Sscanf(s[at:], "failed to encode args[%d]", &index); err == nil {
+		msg = fmt.Sprintf("argument $%d cannot be encoded", index+1)
+	}
 	if i := strings.LastIndex(s, " format for "); i >= 0 {
 		if typ, _, ok := strings.Cut(s[i+len(" format for "):], " (OID "); ok {
 			msg += " as " + typ
 		}
 	}
-	return msg
+	return msg, true
+}
+
+func isEncoding(s string) bool {
+	_, ok := encoding(s)
+	return ok
 }

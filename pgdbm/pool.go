@@ -216,8 +216,20 @@ func (p *Pool) Close(ctx context.Context) error {
 // [Config.AcquireTimeout].
 func (p *Pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	if p.closed.Load() {
-		return nil, &Error{Class: ErrUnavailable, Hint: "the pool is closed"}
+		return nil, errClosed()
 	}
+	conn, err := p.wait(ctx)
+	if err == nil && p.closed.Load() { // while it waited; a borrowed pool gives connections even so
+		conn.Release()
+		return nil, errClosed()
+	}
+	return conn, err
+}
+
+func errClosed() error { return &Error{Class: ErrUnavailable, Hint: "the pool is closed"} }
+
+// wait is acquire without the question whether p is closed.
+func (p *Pool) wait(ctx context.Context) (*pgxpool.Conn, error) {
 	wait := p.cfg.AcquireTimeout
 	if deadline, ok := ctx.Deadline(); wait < 0 || ok && time.Until(deadline) <= wait {
 		conn, err := p.pgx.Acquire(ctx)

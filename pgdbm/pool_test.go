@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
@@ -237,3 +238,55 @@ func TestEnsureSchemaTogether(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestCloseReachesWhoWaitsForABorrowedConnection(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgxpool.ParseConfig(testkit.ConnString(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.MaxConns = 1
+	waiting := make(acquireSignal, 8)
+	cfg.ConnConfig.Tracer = waiting
+	raw, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	pool, err := pgdbm.Borrow(raw, pgdbm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := bind(t, pool, "")
+	held, err := raw.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-waiting // held
+	waited := make(chan error)
+	go func() { waited <- second(m.Exec(t.Context(), "create table stray ()")) }()
+	<-waiting // past the question whether the pool is closed
+	if err := pool.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held.Release()
+	if err := <-waited; !errors.Is(err, pgdbm.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// acquireSignal is a tracer that says when somebody turns to the pgx pool.
+type acquireSignal chan struct{}
+
+func (a acquireSignal) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+	a <- struct{}{}
+	return ctx
+}
+
+func (acquireSignal) TraceAcquireEnd(context.Context, *pgxpool.Pool, pgxpool.TraceAcquireEndData) {}
+
+func (acquireSignal) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (acquireSignal) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
