@@ -2,6 +2,7 @@ package testkit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -39,19 +40,13 @@ func BenchmarkTest(b *testing.B) {
 		test func(ctx context.Context, worker, n int) error
 	}{
 		{"recycled", func(ctx context.Context, _, _ int) error {
-			p := newProbe(b)
-			defer p.end()
-			return statements(ctx, k.New(p, tpl).Lend())
+			return within(b, k, tpl, func(d *testkit.Database) error { return statements(ctx, d.Lend()) })
 		}},
 		{"recycled, own pool", func(ctx context.Context, _, _ int) error {
-			p := newProbe(b)
-			defer p.end()
-			return statements(ctx, k.New(p, tpl).Pool())
+			return within(b, k, tpl, func(d *testkit.Database) error { return statements(ctx, d.Pool()) })
 		}},
 		{"clone", func(ctx context.Context, _, _ int) error {
-			p := newProbe(b)
-			defer p.end()
-			return statements(ctx, k.New(p, fresh).Lend())
+			return within(b, k, fresh, func(d *testkit.Database) error { return statements(ctx, d.Lend()) })
 		}},
 		{"create, migrate, drop", func(ctx context.Context, worker, n int) error {
 			return usual(ctx, admin, k.URL, fmt.Sprintf("pgdbm_bench_%d_%d", worker, n+1))
@@ -91,6 +86,18 @@ func run(b *testing.B, parallel int, test func(ctx context.Context, worker, n in
 	slices.Sort(all)
 	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(all[len(all)*95/100].Microseconds())/1000, "p95-ms")
+}
+
+// within gives a test a database, and reports what went wrong with that.
+func within(b *testing.B, k *testkit.Kit, tpl testkit.Template, test func(d *testkit.Database) error) error {
+	b.Helper()
+	p := newProbe(b)
+	defer p.end()
+	d := k.New(p, tpl)
+	if p.Failed() {
+		return errors.New(p.said())
+	}
+	return test(d)
 }
 
 func statements(ctx context.Context, pool *pgxpool.Pool) error {

@@ -75,6 +75,32 @@ func TestFreshIsNeverUsed(t *testing.T) {
 	}
 }
 
+// Fresh databases serve other tests later, but not all of them are kept for
+// that: each holds a connection.
+func TestFreshDatabasesDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, nil)
+	var names []string
+	var probes []*probe
+	for range testkit.MaxFree + 3 {
+		p := newProbe(t)
+		names = append(names, k.New(p, testkit.Template{Fresh: true}).Name())
+		probes = append(probes, p)
+	}
+	for _, p := range probes {
+		p.end()
+	}
+	testkit.Eventually(t, "more databases are kept than may be", func() bool {
+		left := 0
+		for _, name := range names {
+			if exists(t, k, name) {
+				left++
+			}
+		}
+		return left <= testkit.MaxFree
+	})
+}
+
 // Whoever keeps the pool or the address of a database beyond its test must not
 // reach the one that the next test has.
 func TestEndedDatabaseCannotBeReached(t *testing.T) {
@@ -147,7 +173,8 @@ func TestOrdinaryRole(t *testing.T) {
 	t.Parallel()
 	admin := openKit(t, nil)
 	const role = "pgdbm_test_ordinary"
-	execute(t, admin.URL(admin.Admin()), "DROP ROLE IF EXISTS "+role+"; CREATE ROLE "+role+" LOGIN CREATEDB PASSWORD 'x'")
+	dropRole(t, admin, role)
+	execute(t, admin.URL(admin.Admin()), "CREATE ROLE "+role+" LOGIN CREATEDB PASSWORD 'x'")
 	u := testkit.ConnString(t)
 	cfg, err := pgx.ParseConfig(u)
 	testkit.NoError(t, err)
@@ -171,13 +198,30 @@ func TestOrdinaryRole(t *testing.T) {
 		testkit.Eventually(t, name+" is dropped", func() bool { return !exists(t, k, name) })
 	}
 	k.Close()
-	execute(t, admin.URL(admin.Admin()), "ALTER DATABASE "+k.TemplateName(tpl)+" IS_TEMPLATE false")
-	execute(t, admin.URL(admin.Admin()), "DROP DATABASE "+k.TemplateName(tpl))
-	testkit.Eventually(t, "the role owns nothing", func() bool {
-		conn, err := pgx.Connect(t.Context(), admin.URL(admin.Admin()))
+	dropRole(t, admin, role)
+}
+
+// dropRole drops a role, if there is one, and its databases, of which one may
+// just be made ahead of need.
+func dropRole(t *testing.T, k *testkit.Kit, role string) {
+	t.Helper()
+	testkit.Eventually(t, "the role still owns databases", func() bool {
+		conn, err := pgx.Connect(t.Context(), k.URL(k.Admin()))
 		testkit.NoError(t, err)
 		defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is lost with it
-		_, err = conn.Exec(t.Context(), "DROP ROLE "+role)
+		rows, err := conn.Query(t.Context(), "SELECT datname FROM pg_database WHERE datdba = to_regrole($1)", role)
+		testkit.NoError(t, err)
+		owned, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		testkit.NoError(t, err)
+		for _, name := range owned {
+			if _, err := conn.Exec(t.Context(), "ALTER DATABASE "+name+" IS_TEMPLATE false"); err != nil {
+				return false
+			}
+			if _, err := conn.Exec(t.Context(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+				return false
+			}
+		}
+		_, err = conn.Exec(t.Context(), "DROP ROLE IF EXISTS "+role)
 		return err == nil
 	})
 }

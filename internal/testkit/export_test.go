@@ -76,3 +76,6 @@ var Leased = regexp.MustCompile(leased.String())
 
 // MaxUses is how many tests a database serves.
 const MaxUses = maxUses
+
+// MaxFree is how many free databases a template keeps.
+const MaxFree = maxFree

@@ -6,6 +6,10 @@ import (
 	"sync"
 )
 
+// maxFree is how many databases of a template wait for their next test. More
+// than run at once come together where tests ask for fresh ones.
+const maxFree = 16
+
 // stock holds the databases of a template that are free, and those who wait
 // for one.
 type stock struct {
@@ -47,7 +51,7 @@ func (t *template) take(ctx context.Context) (*slot, error) {
 	select {
 	case d := <-wait: // it came just now
 		if d.slot != nil {
-			t.give(delivery{slot: d.slot})
+			t.give(delivery{slot: d.slot}) //nolint:contextcheck // in the background
 		}
 	default:
 	}
@@ -88,20 +92,29 @@ func (t *template) stockUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	s, err := t.clone(ctx)
-	t.give(delivery{slot: s, err: err})
+	t.give(delivery{slot: s, err: err}) //nolint:contextcheck // in the background
 }
 
 // give hands a database to the first who waits, or puts it with the free ones.
+// What is too many of them is dropped.
 func (t *template) give(d delivery) {
+	if !t.accept(d) && d.slot != nil {
+		t.kit.drops.add(d.slot)
+	}
+}
+
+func (t *template) accept(d delivery) bool {
 	st := &t.free
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if len(st.waiting) > 0 {
+	switch {
+	case len(st.waiting) > 0:
 		st.waiting[0] <- d
 		st.waiting = slices.Delete(st.waiting, 0, 1)
-		return
-	}
-	if d.slot != nil {
+	case d.slot == nil || len(st.free) >= maxFree:
+		return false
+	default:
 		st.free = append(st.free, d.slot)
 	}
+	return true
 }
