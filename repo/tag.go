@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pgdbm/pgdbm-go/internal/spell"
 )
 
 // option is one of the words after the name in a db tag.
@@ -73,30 +75,9 @@ func suggestOption(word string) string {
 func closest(word string, candidates []string) string {
 	best, fewest := "", 1<<30
 	for _, c := range candidates {
-		if d := distance(word, c); d < fewest && d <= max(min(2, len(c)-1), len(c)/3) {
+		if d := spell.Distance(word, c); d < fewest && d <= max(min(2, len(c)-1), len(c)/3) {
 			best, fewest = c, d
 		}
 	}
 	return best
-}
-
-// distance is the number of single-byte edits between two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -3,6 +3,8 @@ package sqltmpl
 import (
 	"fmt"
 	"strings"
+
+	"github.com/pgdbm/pgdbm-go/internal/spell"
 )
 
 const (
@@ -135,7 +137,7 @@ func suggest(body string, dialect Dialect) string {
 		heads = append(heads, "var")
 	}
 	for _, head := range heads {
-		if distance(strings.ToLower(words[0]), head) > 2 {
+		if spell.Distance(strings.ToLower(words[0]), head) > 2 {
 			continue
 		}
 		fixed := strings.Join(append([]string{head}, words[1:]...), ".")
@@ -148,25 +150,4 @@ func suggest(body string, dialect Dialect) string {
 		return "did you mean " + open + fixed + closing + "? (" + literal + ")"
 	}
 	return "use {{schema}}, {{tables.<table>}} or {{tables.<module>.<table>}}; " + literal
-}
-
-// distance is the number of single-character edits between two short words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
