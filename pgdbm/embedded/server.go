@@ -41,7 +41,8 @@ type Server struct {
 // call it at once.
 //
 // The errors of a wrong configuration are joined. [ErrNoBinaries] means that
-// there is no PostgreSQL to start.
+// there is no PostgreSQL to start. When ctx ended the start, the error is also
+// ctx's.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -57,6 +58,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s, err := start(ctx, cfg)
 	if err != nil {
+		if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) { // a program that was killed does not say why
+			err = fmt.Errorf("%w: %w", err, ended)
+		}
 		return nil, err
 	}
 	cfg.Logger.InfoContext(ctx, "embedded: server ready", "version", s.Version(), "origin", string(s.origin), "dur", time.Since(begin))
