@@ -64,9 +64,10 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// Borrow wraps a pgx pool that somebody else owns and closes. Of cfg
-// only Schema, AcquireTimeout, the timeouts, Pooler, DirectConnString and Logger
-// apply; connections are made as pool's owner configured them.
+// Borrow wraps a pgx pool that somebody else owns and closes. Of cfg only Schema,
+// AcquireTimeout, Pooler, DirectConnString and Logger apply: connections are made
+// as pool's owner configured them, with the owner's limits on statements and
+// locks. Behind a transaction pooler cfg's limits apply in transactions.
 func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 	if pool == nil {
 		return nil, errors.New("pgdbm: Borrow: the pool is nil")
