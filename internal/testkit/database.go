@@ -14,6 +14,7 @@ type Database struct {
 	server  string
 	pool    *pgxpool.Pool
 	exposed atomic.Bool // the address or the pool is in the test's hands
+	keep    atomic.Bool // for a person, when the test ends
 	ended   atomic.Bool
 }
 
@@ -40,6 +41,27 @@ func Pool(tb TB) *pgxpool.Pool {
 // Building the template's first caller waits for; what it fails with all get.
 func New(tb TB, t Template) *Database {
 	tb.Helper()
+	k := forTest(tb)
+	if k == nil {
+		return nil
+	}
+	return k.database(tb, t)
+}
+
+// Version returns the server's version, as 150018 for 15.18. It is 0 when the
+// test has been told to end.
+func Version(tb TB) int {
+	tb.Helper()
+	k := forTest(tb)
+	if k == nil {
+		return 0
+	}
+	return k.version
+}
+
+// forTest returns this process's kit, or ends the test and returns nil.
+func forTest(tb TB) *kit {
+	tb.Helper()
 	k, err := process()
 	if err != nil {
 		tb.Fatalf("%v", err)
@@ -49,7 +71,7 @@ func New(tb TB, t Template) *Database {
 		tb.Skipf("PGDBM_TEST_SKIP is set")
 		return nil
 	}
-	return k.database(tb, t)
+	return k
 }
 
 // database is [New] on a certain server.
@@ -115,6 +137,10 @@ func (d *Database) Pool() *pgxpool.Pool {
 // the database has ended (see [Database.Ended]): its connections then go to
 // the next test, which saves opening them.
 func (d *Database) Lend() *pgxpool.Pool { return d.pool }
+
+// Keep keeps the database for a person when the test ends, however it ends, and
+// logs the psql command that opens it.
+func (d *Database) Keep() { d.keep.Store(true) }
 
 // Ended reports whether the test is over. A goroutine that outlives its test
 // must not reach into the database of the next.

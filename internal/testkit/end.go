@@ -16,7 +16,7 @@ func (k *kit) end(tb TB, d *Database) {
 	d.ended.Store(true)
 	s := d.slot
 	s.tracer.watch(nil)
-	if k.env.keep == "all" || k.env.keep == "failed" && tb.Failed() {
+	if d.keep.Load() || k.env.keep == "all" || k.env.keep == "failed" && tb.Failed() {
 		k.keep(ctx, tb, s)
 		return
 	}

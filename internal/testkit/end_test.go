@@ -114,30 +114,56 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// The helper process takes a database and is killed.
-func TestSweepAfterKilledProcess(t *testing.T) {
+// However a test process ends, its databases do not stay.
+func TestSweepAfterEndedProcess(t *testing.T) {
 	t.Parallel()
 	const variable = "PGDBM_TESTKIT_HELPER"
-	if os.Getenv(variable) != "" {
+	ends := map[string]func(){
+		"killed":    func() { testkit.NoError(t, kill(os.Getpid())) },
+		"panics":    func() { panic("on purpose") },
+		"exits":     func() { os.Exit(3) },
+		"times out": func() { <-t.Context().Done() }, // -test.timeout
+	}
+	if how := os.Getenv(variable); how != "" {
 		d := testkit.New(t, testkit.Template{})
 		execute(t, d.ConnString(), "CREATE TABLE left_behind ()")
 		if _, err := os.Stdout.WriteString("\nname=" + d.Name() + "\n"); err != nil {
 			t.Fatal(err)
 		}
-		testkit.NoError(t, kill(os.Getpid()))
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSweepAfterKilledProcess$")
-	cmd.Env = append(os.Environ(), variable+"=1")
-	out, err := cmd.Output()
-	if err == nil {
-		t.Fatalf("a killed process succeeded: %s", out)
-	}
-	m := regexp.MustCompile(`name=(\w+)`).FindSubmatch(out)
-	if m == nil {
-		t.Fatalf("no database: %s", out)
+		ends[how]()
 	}
 	mine := testkit.New(t, testkit.Template{})
+	var left []string
+	for how := range ends {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSweepAfterEndedProcess$", "-test.timeout=10s")
+		cmd.Env = append(os.Environ(), variable+"="+how)
+		out, err := cmd.CombinedOutput()
+		m := regexp.MustCompile(`name=(\w+)`).FindSubmatch(out)
+		if err == nil || m == nil {
+			t.Fatalf("%s: %v, %s", how, err, out)
+		}
+		left = append(left, string(m[1]))
+	}
 	k := openKit(t, nil) // sweeps, as every process does
-	testkit.Eventually(t, "the dead process's database is dropped", func() bool { return !exists(t, k, string(m[1])) })
+	for _, name := range left {
+		testkit.Eventually(t, "the process's database is dropped", func() bool { return !exists(t, k, name) })
+	}
 	testkit.Equal(t, exists(t, k, mine.Name()), true)
+}
+
+// A test that blocks on itself gets an error with the statement in it, also on a
+// database that others have used, and whatever they set.
+func TestLockWaitsEnd(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, nil)
+	for range 2 {
+		p := newProbe(t)
+		d := k.New(p, testkit.Template{})
+		var timeout string
+		testkit.NoError(t, d.Lend().QueryRow(t.Context(), "SELECT current_setting('lock_timeout')").Scan(&timeout))
+		testkit.Equal(t, timeout, "30s")
+		_, err := d.Lend().Exec(t.Context(), "SET lock_timeout = 0")
+		testkit.NoError(t, err)
+		p.end()
+	}
 }

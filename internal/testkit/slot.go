@@ -13,6 +13,10 @@ const (
 	poolSize = 10  // connections of a test
 	keepIdle = 2   // connections that a released database keeps
 	maxUses  = 200 // tests that a database serves
+
+	// lockTimeout ends a statement that waits for a lock its own test holds,
+	// before go test ends everything with a page of stacks.
+	lockTimeout = "30s"
 )
 
 // slot is a database that serves one test after another.
@@ -53,6 +57,7 @@ func (s *slot) connect(ctx context.Context) error {
 	cfg.MaxConns = poolSize
 	cfg.MinConns, cfg.MinIdleConns = 0, 0
 	cfg.HealthCheckPeriod = time.Hour // a pool per database: nothing to wake up for
+	cfg.ConnConfig.RuntimeParams["lock_timeout"] = lockTimeout
 	if s.tpl.kit.env.logSQL {
 		s.tracer = &tracer{}
 		cfg.ConnConfig.Tracer = s.tracer
@@ -80,9 +85,14 @@ func (s *slot) close(ctx context.Context) {
 }
 
 // returned reports whether all connections were given back. The pool counts one
-// that was given back broken, or in a transaction, until it is closed.
+// that was given back broken, or in a transaction, until it is closed. One that
+// somebody is just opening counts too: it is about to be his.
 func (s *slot) returned(ctx context.Context) bool {
-	for deadline := time.Now().Add(time.Second); s.pool.Stat().AcquiredConns() > 0; {
+	out := func() int32 {
+		stat := s.pool.Stat()
+		return stat.AcquiredConns() + stat.ConstructingConns()
+	}
+	for deadline := time.Now().Add(time.Second); out() > 0; {
 		if time.Now().After(deadline) {
 			return false
 		}

@@ -28,11 +28,15 @@ type delivery struct {
 func (t *template) take(ctx context.Context) (*slot, error) {
 	st := &t.free
 	st.mu.Lock()
-	if n := len(st.free); n > 0 {
+	for n := len(st.free); n > 0; n = len(st.free) {
 		s := st.free[n-1] // the last used is the warmest
 		st.free = st.free[:n-1]
 		st.mu.Unlock()
-		return s, nil
+		if s.pool.Ping(ctx) == nil {
+			return s, nil
+		}
+		t.kit.drops.add(s) //nolint:contextcheck // in the background; the server was killed since
+		st.mu.Lock()
 	}
 	wait := make(chan delivery, 1)
 	st.waiting = append(st.waiting, wait)

@@ -78,7 +78,7 @@ func (db *DB) Pool() *pgdbm.Pool {
 
 // Keep keeps the database for you when the test ends, however it ends, and logs
 // the psql command that opens it.
-func (db *DB) Keep() { db.home.keep = true }
+func (db *DB) Keep() { db.home.database.Keep() }
 
 // URL returns the address of a database as [New] makes it, for code that
 // connects by itself and closes what it opens. A connection that is still open at

@@ -3,10 +3,8 @@ package pgdbmtest
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/module"
@@ -19,9 +17,7 @@ type home struct {
 	recipe   *recipe
 	database *testkit.Database
 	pool     *pgdbm.Pool
-	lent     *pgxpool.Pool // nil: the pool is the test's own
-	set      *module.Set   // for managers only: its modules have no migrations
-	keep     bool          // whatever becomes of the test
+	set      *module.Set // for managers only: its modules have no migrations
 }
 
 // open makes a test's database. It returns nil when the test has been told to
@@ -65,30 +61,17 @@ func create(t TB, opts []Option) *home {
 // which may not work there.
 func (r *recipe) newEnough(t TB) bool {
 	t.Helper()
-	empty := testkit.New(t, testkit.Template{})
-	if empty == nil {
-		return false
+	version := testkit.Version(t) / 10000
+	if 0 < version && version < r.minVersion {
+		t.Skipf("pgdbmtest: needs PostgreSQL %d, the server is %d", r.minVersion, version)
 	}
-	ctx, cancel := background(t)
-	defer cancel()
-	var version int
-	err := empty.Lend().QueryRow(ctx, "select current_setting('server_version_num')::int", pgx.QueryExecModeExec).Scan(&version)
-	if err != nil {
-		t.Fatalf("pgdbmtest: MinVersion: %v", err)
-		return false
-	}
-	if version/10000 < r.minVersion {
-		t.Skipf("pgdbmtest: needs PostgreSQL %d, the server is %d", r.minVersion, version/10000)
-		return false
-	}
-	return true
+	return version >= r.minVersion
 }
 
 func (h *home) connect(ctx context.Context) (err error) {
 	cfg := pgdbm.Config{Schema: h.recipe.schema()}
 	if h.recipe.poolSize == 0 && h.recipe.role == "" {
-		h.lent = h.database.Lend()
-		h.pool, err = pgdbm.Borrow(h.lent, cfg)
+		h.pool, err = pgdbm.Borrow(h.database.Lend(), cfg)
 	} else {
 		h.pool, err = pgdbm.Open(ctx, h.config())
 	}
@@ -116,30 +99,15 @@ func (h *home) expose() { h.database.Pool() }
 // database. Connections that were not given back the database reports.
 func (h *home) end(t TB) {
 	t.Helper()
-	ctx, cancel := background(t)
-	defer cancel()
 	if h.pool != nil {
-		bounded, cancel := context.WithTimeout(ctx, closeTimeout)
+		ctx, cancel := background(t)
 		defer cancel()
-		_ = h.pool.Close(bounded)
-		h.settle(bounded)
+		ctx, cancel = context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
+		_ = h.pool.Close(ctx)
 	}
-	if h.keep || h.recipe.keepFailed && t.Failed() {
-		h.save(ctx, t)
-	}
-}
-
-// settle waits for connections of a lent pool that somebody is just opening. They
-// count as nobody's until they are open, and then would be the next test's.
-func (h *home) settle(ctx context.Context) {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for h.lent != nil && h.lent.Stat().ConstructingConns() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	if h.recipe.keepFailed && t.Failed() {
+		h.database.Keep()
 	}
 }
 
