@@ -15,9 +15,17 @@ import (
 type facts struct {
 	mu     sync.Mutex
 	known  bool
-	unfit  error           // why its databases cannot be recycled
-	seeded map[uint32]bool // tables with rows of the template
-	reset  string          // statement that puts all sequences back
+	unfit  error   // why its databases cannot be recycled
+	tables []table // all of them; there are no others as long as no catalog has changed
+	others string  // oids of what else has rows and belongs to the template: toast
+	reset  string  // statement that puts all sequences back
+}
+
+// table is a table of the template.
+type table struct {
+	oid    uint32
+	name   string // quoted
+	seeded bool   // has rows of the template
 }
 
 // learn reads the facts, once.
@@ -51,17 +59,21 @@ func (f *facts) read(ctx context.Context, conn *pgx.Conn) error {
 	if always {
 		f.unfit = errors.New("a trigger or rule is ENABLE ALWAYS or REPLICA: it would fire when rows are removed")
 	}
-	rows, err := conn.Query(ctx, "SELECT oid FROM pg_class WHERE relkind = 'r' AND oid >= 16384 AND pg_relation_size(oid) > 0", pgx.QueryExecModeSimpleProtocol)
+	const tables = `SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_relation_size(c.oid) > 0
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.oid >= 16384 ORDER BY c.oid`
+	rows, err := conn.Query(ctx, tables, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return err
 	}
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	f.tables, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t table, err error) {
+		return t, row.Scan(&t.oid, &t.name, &t.seeded)
+	})
 	if err != nil {
 		return err
 	}
-	f.seeded = make(map[uint32]bool, len(tables))
-	for _, oid := range tables {
-		f.seeded[oid] = true
+	const others = "SELECT coalesce(string_agg(oid::text, ','), '') FROM pg_class WHERE relkind IN ('t', 'm') AND oid >= 16384"
+	if err := conn.QueryRow(ctx, others, pgx.QueryExecModeSimpleProtocol).Scan(&f.others); err != nil {
+		return err
 	}
 	return f.readSequences(ctx, conn)
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,19 +19,26 @@ import (
 // error, means that the database is dropped.
 //
 // What the proof rests on: every change of a schema, a function, a grant, a type
-// and so on inserts, updates or deletes rows of a system catalog, and the
-// server counts those even when they are rolled back; counters that were reset
-// show a new reset time; a session flushes its counters when it ends or when
-// it is told to, and sessions that are not ours are not accepted.
+// and so on inserts, updates or deletes rows of a system catalog. The server
+// counts those, even when they are rolled back, twice: for the relation and for
+// its database. So as long as the database's count is the sum of those of the
+// template's own relations, no catalog was written, and there are no other
+// relations. Counters that were reset show a new reset time; a session flushes
+// its counters when it ends or when it is told to, and sessions that are not
+// ours are not accepted.
 //
 // What it cannot see are objects of the whole cluster (roles, tablespaces), and
 // a superuser who turned track_counts off in a session of his own.
 
 // baseline identifies the state of a database that is as new.
 type baseline struct {
+	oid   uint32
 	xmin  string     // of its row in pg_database
 	reset *time.Time // of its statistics
 }
+
+// state is asked of a session before it forgets.
+const state = "SELECT EXISTS (SELECT FROM pg_listening_channels()), current_setting('track_counts')::bool; "
 
 // forget ends all that a session may carry over to the next test.
 const forget = "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; SELECT pg_advisory_unlock_all(); CLOSE ALL; " +
@@ -39,15 +46,15 @@ const forget = "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; SELECT
 
 const largeTable = 16 << 20 // bytes; a new clone is cheaper than emptying more
 
-// note makes the present state the one to return to.
+// note makes the present state the one to return to, with all counters at zero.
 func (s *slot) note(ctx context.Context, conn *pgx.Conn) error {
 	for _, sql := range []string{"SELECT pg_stat_force_next_flush()", "SELECT pg_stat_reset()"} {
 		if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fmt.Errorf("baseline: %w", err)
 		}
 	}
-	const query = "SELECT xmin::text, pg_stat_get_db_stat_reset_time(oid) FROM pg_database WHERE datname = current_database()"
-	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&s.state.xmin, &s.state.reset); err != nil {
+	const query = "SELECT oid, xmin::text, pg_stat_get_db_stat_reset_time(oid) FROM pg_database WHERE datname = current_database()"
+	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&s.state.oid, &s.state.xmin, &s.state.reset); err != nil {
 		return fmt.Errorf("baseline: %w", err)
 	}
 	return nil
@@ -133,63 +140,71 @@ func clean(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	if err := conn.DeallocateAll(ctx); err != nil {
 		return false, err
 	}
-	var listens, counts bool
-	const query = "SELECT EXISTS (SELECT FROM pg_listening_channels()), current_setting('track_counts')::bool"
-	if err := conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&listens, &counts); err != nil {
+	results, err := conn.PgConn().Exec(ctx, state+forget).ReadAll()
+	if err != nil {
 		return false, err
 	}
+	listens, counts := string(results[0].Rows[0][0]) == "t", string(results[0].Rows[0][1]) == "t"
 	if !counts {
 		return false, errors.New("track_counts was turned off")
 	}
-	if listens {
-		return false, nil
-	}
-	_, err := conn.Exec(ctx, forget, pgx.QueryExecModeSimpleProtocol)
-	return err == nil, err
+	return !listens, nil
 }
 
 // outside returns what must be as it was about a database, as seen from another:
 // sessions, prepared transactions and replication slots, settings, comments,
 // labels and subscriptions, its row, the reset time of its statistics. A session
 // that is not there any more has flushed its counters.
-const outside = `SELECT
- (SELECT count(*) FROM pg_stat_get_activity(NULL) a WHERE a.datid = d.oid),
- (SELECT count(*) FROM pg_prepared_xacts WHERE database = d.datname) + (SELECT count(*) FROM pg_replication_slots WHERE datoid = d.oid),
+const outside = `SELECT pg_stat_get_db_numbackends(d.oid),
+ (SELECT count(*) FROM pg_prepared_xact() WHERE dbid = d.oid) + (SELECT count(*) FROM pg_get_replication_slots() WHERE datoid = d.oid),
  (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = d.oid) + (SELECT count(*) FROM pg_subscription WHERE subdbid = d.oid)
   + (SELECT count(*) FROM pg_shdescription WHERE objoid = d.oid AND classoid = 'pg_database'::regclass)
   + (SELECT count(*) FROM pg_shseclabel WHERE objoid = d.oid AND classoid = 'pg_database'::regclass),
  d.xmin::text, pg_stat_get_db_stat_reset_time(d.oid)
- FROM pg_database d WHERE d.datname = $1`
+ FROM pg_database d WHERE d.oid = $1`
 
-// inside returns what only the database itself knows: writes to catalogs,
-// tables that have grown without being counted, and large tables.
-const inside = `SELECT
- (SELECT coalesce(sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)), 0)::bigint
-  FROM pg_class c WHERE c.oid < 16384 AND c.relkind = 'r' AND NOT c.relisshared),
- (SELECT count(*) FROM pg_class c WHERE c.oid >= 16384 AND c.relkind = 'r' AND pg_stat_get_tuples_inserted(c.oid) = 0
-  AND c.oid <> ALL ($1::oid[]) AND pg_relation_size(c.oid) > 0),
- (SELECT count(*) FROM pg_class c WHERE c.oid >= 16384 AND c.relkind = 'r'
-  AND (pg_stat_get_tuples_inserted(c.oid) > 0 OR c.oid = ANY ($2::oid[])) AND pg_relation_size(c.oid) > $3)`
+// proof returns the query for what only the database itself knows: how many rows
+// were written that are none of the template's tables', then for each of those
+// how many were, and its size.
+func (f *facts) proof(database uint32) string {
+	oids := make([]string, len(f.tables))
+	for i, t := range f.tables {
+		oids[i] = strconv.FormatUint(uint64(t.oid), 10)
+	}
+	tables := "unnest('{" + strings.Join(oids, ",") + "}'::oid[]) t"
+	const written = "pg_stat_get_tuples_inserted(t) + pg_stat_get_tuples_updated(t) + pg_stat_get_tuples_deleted(t)"
+	return fmt.Sprintf(`SELECT pg_stat_get_db_tuples_inserted(%[1]d) + pg_stat_get_db_tuples_updated(%[1]d) + pg_stat_get_db_tuples_deleted(%[1]d)
+ - (SELECT coalesce(sum(%[2]s), 0)::bigint FROM unnest('{%[3]s}'::oid[]) t), array(SELECT %[2]s FROM %[4]s), array(SELECT pg_relation_size(t) FROM %[4]s)`,
+		database, written, f.others, tables)
+}
 
-// prove returns an error unless nothing but rows has changed.
+// prove returns an error unless nothing but rows has changed. It notes which
+// tables have rows that a test has made.
 func (s *slot) prove(ctx context.Context, conn *pgx.Conn, own int) error {
 	if err := s.proveOutside(ctx, own); err != nil {
 		return err
 	}
-	touched := slices.AppendSeq([]uint32{}, maps.Keys(s.touched))
-	known := slices.AppendSeq(slices.Clone(touched), maps.Keys(s.tpl.facts.seeded))
-	var catalog int64
-	var hidden, large int
-	err := conn.QueryRow(ctx, inside, pgx.QueryExecModeSimpleProtocol, known, touched, int64(largeTable)).Scan(&catalog, &hidden, &large)
-	switch {
-	case err != nil:
+	var catalogs int64
+	var written, sizes []int64
+	err := conn.QueryRow(ctx, s.tpl.facts.proof(s.state.oid), pgx.QueryExecModeSimpleProtocol).Scan(&catalogs, &written, &sizes)
+	if err != nil {
 		return err
-	case catalog != 0:
-		return fmt.Errorf("the schema was changed (%d catalog rows)", catalog)
-	case hidden != 0:
-		return fmt.Errorf("%d tables have grown without being counted", hidden)
-	case large != 0:
-		return fmt.Errorf("%d tables are larger than %d MiB", large, largeTable>>20)
+	}
+	for i, t := range s.tpl.facts.tables {
+		catalogs -= written[i]
+		switch {
+		case written[i] != 0 && t.seeded:
+			return fmt.Errorf("rows of %s are the template's", t.name)
+		case written[i] == 0 && !t.seeded && sizes[i] > 0:
+			return fmt.Errorf("%s has grown without being counted", t.name)
+		case written[i] != 0 && sizes[i] > largeTable:
+			return fmt.Errorf("%s is larger than %d MiB", t.name, largeTable>>20)
+		case written[i] != 0 && !slices.Contains(s.touched, t.name):
+			s.touched = append(s.touched, t.name)
+		}
+	}
+	if catalogs != 0 {
+		return fmt.Errorf("the schema was changed (%d catalog rows)", catalogs)
 	}
 	return nil
 }
@@ -198,7 +213,7 @@ func (s *slot) proveOutside(ctx context.Context, own int) error {
 	var sessions, transactions, settings int
 	var now baseline
 	for deadline := time.Now().Add(time.Second); ; { // one that was closed a moment ago may still be on its way out
-		err := s.tpl.kit.admin.QueryRow(ctx, outside, s.name).Scan(&sessions, &transactions, &settings, &now.xmin, &now.reset)
+		err := s.tpl.kit.admin.QueryRow(ctx, outside, s.state.oid).Scan(&sessions, &transactions, &settings, &now.xmin, &now.reset)
 		if err != nil {
 			return err
 		}
@@ -220,32 +235,8 @@ func (s *slot) proveOutside(ctx context.Context, own int) error {
 	return nil
 }
 
-const dirty = `SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
- FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid >= 16384 AND c.relkind = 'r'
- AND pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid) <> 0`
-
-// empty deletes all rows that tests have made and puts the sequences back. Rows
-// of the template that were touched cannot be put back.
+// empty deletes all rows that tests have made and puts the sequences back.
 func (s *slot) empty(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, dirty, pgx.QueryExecModeSimpleProtocol)
-	if err != nil {
-		return err
-	}
-	var oid uint32
-	var name string
-	_, err = pgx.ForEachRow(rows, []any{&oid, &name}, func() error {
-		if s.tpl.facts.seeded[oid] {
-			return fmt.Errorf("rows of %s are the template's", name)
-		}
-		if s.touched == nil {
-			s.touched = map[uint32]string{}
-		}
-		s.touched[oid] = name
-		return nil
-	})
-	if err != nil {
-		return err
-	}
 	if len(s.touched) == 0 && s.tpl.facts.reset == "" {
 		return nil
 	}
@@ -256,8 +247,6 @@ func (s *slot) empty(ctx context.Context, conn *pgx.Conn) error {
 	}
 	b.WriteString(s.tpl.facts.reset)
 	b.WriteString("SET session_replication_role = DEFAULT;")
-	if _, err := conn.Exec(ctx, b.String(), pgx.QueryExecModeSimpleProtocol); err != nil {
-		return err
-	}
-	return s.note(ctx, conn)
+	_, err := conn.Exec(ctx, b.String(), pgx.QueryExecModeSimpleProtocol)
+	return err
 }

@@ -28,7 +28,7 @@ type slot struct {
 
 	uses    int
 	state   baseline
-	touched map[uint32]string // tables that ever had rows, by oid
+	touched []string // tables in which tests have had rows
 }
 
 // open makes the pool and one connection, and if the database may be recycled
