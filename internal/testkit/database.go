@@ -97,7 +97,10 @@ func (k *kit) database(tb TB, t Template) *Database {
 	if k.env.verbose {
 		tb.Logf("testkit: database %s (use %d) on %s", s.name, s.uses, k.server.about)
 	}
-	tb.Cleanup(func() { k.end(tb, d) })
+	tb.Cleanup(func() {
+		tb.Helper() // a report points at the line that asked for the database
+		k.end(tb, d)
+	})
 	return d
 }
 

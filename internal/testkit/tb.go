@@ -4,7 +4,6 @@ package testkit
 // *testing.F are some, and so is Ginkgo's.
 type TB interface {
 	Helper()
-	Name() string
 	Cleanup(func())
 	Failed() bool
 	Logf(format string, args ...any)

@@ -9,7 +9,6 @@ import (
 // have it, and so has Ginkgo's GinkgoT().
 type TB interface {
 	Helper()
-	Name() string
 	Cleanup(func())
 	Failed() bool
 	Logf(format string, args ...any)
