@@ -3,6 +3,8 @@ package pgdbmtest_test
 import (
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
@@ -77,4 +79,37 @@ func TestSnapshot(t *testing.T) {
 	exec(t, db, "update agents set status = status where id < 3")
 	unordered.RequireUnchanged()
 	wantFatal(t, func(f *fake) { onFake(t, f).Snapshot("clients", "id") }, "pgdbmtest: Snapshot: ", "clients")
+}
+
+func TestSnapshotSeesEveryColumn(t *testing.T) {
+	t.Parallel()
+	db := pgdbmtest.New(t)
+	exec(t, db, "create table {{tables.t}} (r int, s int); insert into t values (1, 1)", pgx.QueryExecModeSimpleProtocol)
+	wantFatal(t, func(f *fake) { // a column that is called like the row
+		before := db.For(f).Snapshot("t", "r")
+		exec(t, db, "update t set s = 2")
+		before.RequireUnchanged()
+	}, `  - {"r":1,"s":1}`, `  + {"r":1,"s":2}`)
+}
+
+func TestTxHasTheHelpersOfDB(t *testing.T) {
+	t.Parallel()
+	tx := pgdbmtest.NewTx(t, pgdbmtest.WithModules(orders, users), pgdbmtest.WithSchema("orders"))
+	before := tx.Snapshot("users.users", "id")
+	testkit.Equal(t, tx.TableExists("orders"), true)
+	testkit.Equal(t, tx.TableExists("users"), false)
+	people := tx.InSchema("users")
+	id, err := store{people}.add(t.Context(), "ada@example.com")
+	testkit.NoError(t, err)
+	exec(t, tx, "insert into {{tables.orders}} (owner) values ($1)", id)
+	testkit.Equal(t, tx.Count("orders", "owner = $1", id), 1)
+	people.Truncate("users")
+	testkit.Equal(t, tx.Count("orders"), 0)
+	before.RequireUnchanged()
+}
+
+func TestHelpersSayThatNoModuleIsBound(t *testing.T) {
+	t.Parallel()
+	wantFatal(t, func(f *fake) { pgdbmtest.New(f, pgdbmtest.WithModules(orders, users)).Count("orders") },
+		`pgdbmtest: Count: pgdbm: undefined object`, `; of several modules none is bound: add WithSchema("orders"), or name the table "orders.…"`)
 }

@@ -13,17 +13,15 @@ import (
 // "billing.invoices" in another module's schema.
 type DB struct {
 	*pgdbm.Manager
-
-	t    TB
-	home *home
+	checks
 }
 
 var _ pgdbm.DB = (*DB)(nil)
 
 // New returns a database for this test alone, as the options describe it. It is
-// there until the test's Cleanup functions have run; from then on every statement
-// fails with pgdbm.ErrUnavailable, so a goroutine that outlives its test
-// cannot reach into another one's.
+// there until the test's Cleanup functions have run that were registered after
+// it was made; from then on every statement fails with pgdbm.ErrUnavailable, so a
+// goroutine that outlives its test cannot reach into another one's.
 //
 // The test ends at once when a migration or a setup fails; the message has
 // file and position.
@@ -36,6 +34,21 @@ func New(t TB, opts ...Option) *DB {
 	return h.db(t, h.recipe.schema())
 }
 
+// newDB returns a manager with the helpers of a DB.
+func newDB(t TB, h *home, m *pgdbm.Manager) *DB {
+	return &DB{Manager: m, checks: checks{t: t, home: h, db: m}}
+}
+
+// For returns the same database with helpers that end another test: a sub-test
+// that uses the database of its parent, or one input of a fuzz test that uses the
+// database of all.
+//
+//	db := pgdbmtest.New(t, pgdbmtest.WithModules(users.Module))
+//	t.Run("empty", func(t *testing.T) {
+//		if db.For(t).Count("users") > 0 { … }
+//	})
+func (db *DB) For(t TB) *DB { return newDB(t, db.home, db.Manager) }
+
 // InSchema returns the same database bound to another schema, which is created
 // if it is missing. The schema of a module is bound as [WithModules] says.
 func (db *DB) InSchema(name string) *DB {
@@ -47,10 +60,17 @@ func (db *DB) InSchema(name string) *DB {
 	ctx, cancel := background(db.t)
 	defer cancel()
 	if err := other.EnsureSchema(ctx); err != nil {
-		db.t.Fatalf("%v", err)
+		db.fail("InSchema", err)
 		return nil
 	}
 	return other
+}
+
+// TableExists reports whether there is a table (or view, or partitioned or
+// foreign table) of that name.
+func (db *DB) TableExists(table string) bool { // not the manager's
+	db.t.Helper()
+	return db.checks.TableExists(table)
 }
 
 // Name returns the name of the database.
@@ -90,6 +110,6 @@ func URL(t TB, opts ...Option) string {
 	if h == nil {
 		return ""
 	}
-	t.Cleanup(func() { h.end(t) })
+	h.endWith(t)
 	return h.database.ConnString()
 }

@@ -34,6 +34,7 @@ func (f *Factory) Create(name string, opts ...Option) *DB {
 		return nil
 	}
 	f.t.Cleanup(func() {
+		f.t.Helper() // points at the call of Create
 		if f.t.Failed() {
 			f.t.Logf("pgdbmtest: %q was database %s", name, db.Name())
 		}

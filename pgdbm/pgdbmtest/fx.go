@@ -4,14 +4,15 @@ import (
 	"errors"
 
 	"go.uber.org/fx"
-
-	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// FX puts an fx application under test on a database as [New] makes it: it
-// provides the pgdbm.Config, which the application must not do then, and
-// replaces the pool of fxpgdbm.Module. It stands among the options of fx.New,
-// not inside an fx.Module.
+// FX puts an fx application under test on a database as [New] makes it. It
+// replaces the pool of fxpgdbm.Module and the pgdbm.Config, should the application
+// supply one, so that no part of it can reach another database. It stands among
+// the options of fx.New, not inside an fx.Module.
+//
+// An application that supplies no pgdbm.Config needs none, unless a constructor of
+// its own takes one: then supply an empty one, which is replaced.
 //
 // The application migrates its modules as always. Given to [WithModules] as
 // well they are migrated in the template, and it finds nothing left to do,
@@ -24,5 +25,5 @@ func FX(t TB, opts ...Option) fx.Option {
 		return fx.Error(errors.New("pgdbmtest: FX: there is no database"))
 	}
 	h.expose() // applications hand Pool.Pgx() on
-	return fx.Options(fx.Provide(func() pgdbm.Config { return h.config() }), fx.Replace(h.pool))
+	return fx.Replace(h.pool, h.config())
 }

@@ -17,6 +17,7 @@ func newStore(db pgdbm.DB) *store { return &store{db} }
 
 func TestFXRunsAnApplicationOnTheTestsDatabase(t *testing.T) {
 	t.Parallel()
+	nowhere := fx.Supply(pgdbm.Config{ConnString: "postgres://nowhere.invalid/production"})
 	for name, opts := range map[string][]pgdbmtest.Option{
 		"migrated by the application": nil,
 		"migrated in the template":    {pgdbmtest.WithModules(users)},
@@ -26,7 +27,7 @@ func TestFXRunsAnApplicationOnTheTestsDatabase(t *testing.T) {
 			var s *store
 			var cfg pgdbm.Config
 			var pool *pgdbm.Pool
-			app := fxtest.New(t, fx.NopLogger, fx.StartTimeout(time.Minute), pgdbmtest.FX(t, opts...), fxpgdbm.Module,
+			app := fxtest.New(t, fx.NopLogger, fx.StartTimeout(time.Minute), nowhere, pgdbmtest.FX(t, opts...), fxpgdbm.Module,
 				fxpgdbm.Register(users, fx.Provide(newStore)), fx.Populate(&s, &cfg, &pool))
 			app.RequireStart()
 			_, err := s.add(t.Context(), "ada@example.com")
@@ -44,4 +45,15 @@ func TestFXRunsAnApplicationOnTheTestsDatabase(t *testing.T) {
 			testkit.NoError(t, again.Close(t.Context()))
 		})
 	}
+}
+
+func TestFXNeedsNoConfig(t *testing.T) {
+	t.Parallel()
+	var s *store
+	app := fxtest.New(t, fx.NopLogger, pgdbmtest.FX(t, pgdbmtest.WithModules(users)), fxpgdbm.Module,
+		fxpgdbm.Register(users, fx.Provide(newStore)), fx.Populate(&s))
+	app.RequireStart()
+	_, err := s.add(t.Context(), "ada@example.com")
+	testkit.NoError(t, err)
+	app.RequireStop()
 }

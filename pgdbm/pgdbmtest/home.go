@@ -3,6 +3,8 @@ package pgdbmtest
 import (
 	"context"
 	"errors"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,6 +20,7 @@ type home struct {
 	database *testkit.Database
 	pool     *pgdbm.Pool
 	set      *module.Set // for managers only: its modules have no migrations
+	over     atomic.Bool // the test is
 }
 
 // open makes a test's database. It returns nil when the test has been told to
@@ -30,7 +33,7 @@ func open(t TB, opts []Option) *home {
 	}
 	ctx, cancel := background(t)
 	defer cancel()
-	t.Cleanup(func() { h.end(t) }) // before the database's own
+	h.endWith(t)
 	if err := h.connect(ctx); err != nil {
 		t.Fatalf("%v", err)
 		return nil
@@ -38,9 +41,17 @@ func open(t TB, opts []Option) *home {
 	return h
 }
 
+// bubbleYear is when the clock of a testing/synctest bubble begins. What is made
+// in there for later tests would never let it end.
+const bubbleYear = 2000
+
 // create makes the database alone.
 func create(t TB, opts []Option) *home {
 	t.Helper()
+	if time.Now().Year() <= bubbleYear {
+		t.Fatalf("pgdbmtest: a database cannot be made inside a testing/synctest bubble: make it before synctest.Test, and use it in there")
+		return nil
+	}
 	r := newRecipe(opts)
 	template, err := r.template()
 	if err := errors.Join(append(r.errs, err)...); err != nil {
@@ -95,10 +106,19 @@ func (h *home) config() pgdbm.Config {
 // at its end.
 func (h *home) expose() { h.database.Pool() }
 
+// endWith ends the database with its test, before testkit does.
+func (h *home) endWith(t TB) {
+	t.Cleanup(func() {
+		t.Helper() // a report points at the fixture's call
+		h.end(t)
+	})
+}
+
 // end closes the pool: what outlives the test gets errors, not the next test's
 // database. Connections that were not given back the database reports.
 func (h *home) end(t TB) {
 	t.Helper()
+	h.over.Store(true)
 	if h.pool != nil {
 		ctx, cancel := background(t)
 		defer cancel()
@@ -119,5 +139,5 @@ func (h *home) db(t TB, schema string) *DB {
 		t.Fatalf("%v", err)
 		return nil
 	}
-	return &DB{Manager: m, t: t, home: h}
+	return newDB(t, h, m)
 }

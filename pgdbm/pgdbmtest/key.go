@@ -39,7 +39,7 @@ func (r *recipe) key() (string, error) {
 	for _, s := range r.steps {
 		k.add("step", s.key...)
 	}
-	return hex.EncodeToString(k.hash.Sum(nil)), nil
+	return k.sum(), nil
 }
 
 type keyer struct{ hash hash.Hash }
@@ -51,6 +51,8 @@ func (k keyer) add(what string, parts ...string) {
 		_, _ = fmt.Fprintf(k.hash, "%d %s\n", len(p), p)
 	}
 }
+
+func (k keyer) sum() string { return hex.EncodeToString(k.hash.Sum(nil)) }
 
 // module adds a module: its names and the files that package migrations reads.
 func (k keyer) module(m module.Module) error {
@@ -74,6 +76,27 @@ func (k keyer) module(m module.Module) error {
 		k.add("file", e.Name(), string(data))
 	}
 	return nil
+}
+
+// same reports whether two modules mean the same tables in the same schema.
+func same(a, b module.Module) bool {
+	if a.Name != b.Name || schemaOf(a) != schemaOf(b) {
+		return false
+	}
+	one, err := digest(a)
+	other, errOther := digest(b)
+	return err == nil && errOther == nil && one == other
+}
+
+// digest identifies a module with all that it depends on.
+func digest(m module.Module) (string, error) {
+	k := keyer{sha256.New()}
+	for _, m := range flatten([]module.Module{m}) {
+		if err := k.module(m); err != nil {
+			return "", err
+		}
+	}
+	return k.sum(), nil
 }
 
 // flatten returns the modules and all that they depend on, each name once, as

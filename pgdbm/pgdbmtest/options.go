@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/pgdbm/pgdbm-go/module"
@@ -34,8 +35,18 @@ func WithSchema(name string) Option {
 // WithModules migrates modules, and those that they depend on. The manager of
 // a module's schema is the module's own: {{tables.<dependency>.<table>}} works.
 // [NewSet] is the shorter way to the managers of several.
+//
+// Helpers that are put together may ask for the same module: given again by
+// another WithModules, with the same schema and files, it counts once.
 func WithModules(modules ...module.Module) Option {
-	return func(r *recipe) { r.modules = append(r.modules, modules...) }
+	return func(r *recipe) {
+		before := r.modules
+		for _, m := range modules {
+			if !slices.ContainsFunc(before, func(known module.Module) bool { return same(known, m) }) {
+				r.modules = append(r.modules, m)
+			}
+		}
+	}
 }
 
 // WithMigrations applies the *.sql files at the root of fsys to the bound schema,

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/module"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
@@ -75,8 +76,37 @@ func TestFreshIsNeverUsedBefore(t *testing.T) {
 
 func TestExtensions(t *testing.T) {
 	t.Parallel()
-	db := pgdbmtest.New(t, pgdbmtest.WithExtensions("plpgsql"))
-	testkit.Equal(t, db.Count("pg_catalog.pg_extension", "extname = 'plpgsql'"), 1)
+	if pgdbmtest.New(t).Count("pg_catalog.pg_available_extensions", "name = 'pg_trgm'") == 0 {
+		t.Skip("the server has no contributed extensions (Debian and Alpine package them with it, Fedora as postgresql-contrib)")
+	}
+	trigrams := pgdbmtest.WithMigrations(files("1_names.sql", "create table {{tables.names}} (name text); create index on {{tables.names}} using gin (name public.gin_trgm_ops);"))
+	for range 2 {
+		db := pgdbmtest.New(t, pgdbmtest.WithSchema("app"), trigrams, pgdbmtest.WithExtensions("pg_trgm"), pgdbmtest.WithExtensions("plpgsql", "pg_trgm"))
+		exec(t, db, "insert into {{tables.names}} values ('Ada Lovelace')")
+		testkit.Equal(t, db.Count("names", "name % $1", "ada lovlace"), 1)
+	}
+}
+
+func TestOptionsOfHelpersAreComposed(t *testing.T) {
+	t.Parallel()
+	both := []pgdbmtest.Option{ // each is complete in itself
+		pgdbmtest.WithModules(users),
+		pgdbmtest.WithModules(orders, users),
+		pgdbmtest.WithData(), pgdbmtest.WithTables(), pgdbmtest.WithData(),
+		pgdbmtest.WithSchema("app"), pgdbmtest.WithSchema("app"),
+	}
+	db := pgdbmtest.New(t, both...)
+	testkit.Equal(t, db.Count("users"), 3)
+	testkit.Equal(t, db.InSchema("orders").Count("users.users"), 0)
+
+	other := users
+	other.Migrations = files("1_users.sql", "create table {{tables.users}} (id int);")
+	for name, m := range map[string]module.Module{"other schema": users.WithSchema("people"), "other files": other} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wantFatal(t, func(f *fake) { pgdbmtest.New(f, pgdbmtest.WithModules(users), pgdbmtest.WithModules(m)) }, `"users" is registered twice`)
+		})
+	}
 }
 
 var kept = regexp.MustCompile(`psql '(.*)'\n  DROP DATABASE (pgdbm_kept_\w+);`)

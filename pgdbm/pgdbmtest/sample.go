@@ -2,6 +2,7 @@ package pgdbmtest
 
 import (
 	"context"
+	"slices"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -42,21 +43,23 @@ insert into {{tables.agents}} (project_id, title, status, assigned_to) values
 // WithTables creates sample tables in the bound schema, for tests of code that
 // needs some tables: users, projects of users, and agents of projects, all empty.
 func WithTables() Option {
-	return func(r *recipe) { r.steps = append(r.steps, script("WithTables", sampleTables)) }
+	return func(r *recipe) { r.once(script("WithTables", sampleTables)) }
 }
 
-// WithData creates the tables of [WithTables], if it is not given as well, with
-// 3 users (alice, bob, charlie), 2 projects of alice's and 5 agents.
+// WithData is [WithTables] with 3 users (alice, bob, charlie), 2 projects of
+// alice's and 5 agents.
 func WithData() Option {
 	return func(r *recipe) {
-		created := false
-		for _, s := range r.steps {
-			created = created || s.about == "WithTables"
-		}
-		if !created {
-			WithTables()(r)
-		}
-		r.steps = append(r.steps, script("WithData", sampleData))
+		WithTables()(r)
+		r.once(script("WithData", sampleData))
+	}
+}
+
+// once adds a step unless it is there: options that are put together may ask for
+// the same.
+func (r *recipe) once(s step) {
+	if !slices.ContainsFunc(r.steps, func(known step) bool { return known.about == s.about }) {
+		r.steps = append(r.steps, s)
 	}
 }
 

@@ -1,6 +1,7 @@
 package pgdbmtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,21 +13,26 @@ import (
 )
 
 // Seed loads rows from files, in one transaction, and returns how many it
-// inserted into each table. The test ends at the first error, which has file and
-// line, or file, table and row.
+// inserted into each table, under the name that [DB.Count] takes. The test ends at
+// the first error, which has file and line.
 //
 // A path is a file, a pattern such as "orders/*.json" or a folder, of which the
 // *.sql and *.json files are taken; without paths, those at the root of
 // fsys. Files are loaded in the order of the paths, those of one path by name.
 //
-// An SQL file is a sequence of statements, with templates. A JSON file is an
-// object of tables, which are filled in the order in which they stand:
+// An SQL file is a sequence of statements. Templates are expanded everywhere in
+// it, as in all SQL: {{schema}}, {{tables.users}}, and {{{{ for a literal {{.
+//
+// A JSON file is an object of tables, which are filled in the order in which they
+// stand:
 //
 //	{"users": [{"id": 1, "email": "ada@example.com", "tags": ["a", "b"]}], "billing.invoices": []}
 //
-// A column that a row does not name takes its default. Values are converted by
-// the server, as json_populate_record does. Where ids are given, the sequence
-// behind them goes on after the highest.
+// A table is named as in {{tables.…}}, or as a whole template: "{{schema}}.users".
+// Columns and values are data in which nothing is expanded. A column that a row
+// does not name takes its default. Values are converted by the server, as
+// json_populate_record does. Where ids are given, the sequence behind them goes
+// on after the highest.
 func Seed(t TB, db pgdbm.DB, fsys fs.FS, paths ...string) map[string]int {
 	t.Helper()
 	ctx, cancel := background(t)
@@ -126,11 +132,21 @@ func seed(ctx context.Context, db pgdbm.DB, files []fixture) (map[string]int, er
 
 // line returns the number of the line in which an offset stands.
 func line(text string, offset int) int {
-	n := 1
-	for i := range min(max(offset, 0), len(text)) {
-		if text[i] == '\n' {
-			n++
-		}
+	return (&lines{text: []byte(text)}).at(offset)
+}
+
+// lines finds the lines of offsets that are asked for in ascending order.
+type lines struct {
+	text   []byte
+	offset int
+	before int // lines that end before offset
+}
+
+// at returns the number of the line in which an offset stands, from 1.
+func (l *lines) at(offset int) int {
+	if offset = min(offset, len(l.text)); offset > l.offset {
+		l.before += bytes.Count(l.text[l.offset:offset], []byte("\n"))
+		l.offset = offset
 	}
-	return n
+	return l.before + 1
 }

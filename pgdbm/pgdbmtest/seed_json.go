@@ -21,71 +21,94 @@ const rowsPerBatch = 500
 // table is the rows of one table in a JSON file.
 type table struct {
 	name string
-	rows []json.RawMessage
+	line int
+	rows []row
+}
+
+type row struct {
+	text json.RawMessage
+	line int
 }
 
 // loadJSON inserts the rows of a file.
 func loadJSON(ctx context.Context, tx *pgdbm.Tx, f fixture, counts map[string]int) error {
 	tables, err := parseTables(f.data)
 	if err != nil {
-		return fmt.Errorf("%s%w", f.path, err)
+		return fmt.Errorf("%s:%w", f.path, err)
 	}
 	for _, t := range tables {
-		if err := t.insert(ctx, tx); err != nil {
-			return fmt.Errorf("%s: %w", f.path, err)
+		name, err := target("insert into "+t.reference(), tx.Schema())
+		if err != nil {
+			return fmt.Errorf("%s:%d: %s: %w", f.path, t.line, t.name, err)
 		}
-		counts[t.name] += len(t.rows)
+		if err := t.insert(ctx, tx); err != nil {
+			return fmt.Errorf("%s:%w", f.path, err)
+		}
+		counts[name] += len(t.rows)
 	}
 	return nil
 }
 
 // parseTables reads {table: [row, …], …} in the order of the text. Its errors
-// begin with what follows the name of the file.
+// begin with the number of the line.
 func parseTables(data []byte) ([]table, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	var whole any
+	lines := lines{text: data}
+	var whole json.RawMessage
 	if err := json.Unmarshal(data, &whole); err != nil {
 		offset := len(data)
 		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			offset = int(syntax.Offset)
 		}
-		return nil, fmt.Errorf(":%d: %w", line(string(data), offset), err)
+		return nil, fmt.Errorf("%d: %w", lines.at(offset), err)
 	}
-	if _, ok := whole.(map[string]any); !ok {
-		return nil, errors.New(`: want an object of tables: {"users": [{"email": "ada@example.com"}]}`)
+	d := json.NewDecoder(bytes.NewReader(data))
+	if first, err := d.Token(); err != nil || first != json.Delim('{') {
+		return nil, errors.New(`1: want an object of tables: {"users": [{"email": "ada@example.com"}]}`)
 	}
 	var tables []table
-	d := json.NewDecoder(bytes.NewReader(data))
-	_, err := d.Token() // {
-	for err == nil && d.More() {
-		var name json.Token
-		if name, err = d.Token(); err != nil {
-			break
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
 		}
-		t := table{name: fmt.Sprint(name)}
-		if err := d.Decode(&t.rows); err != nil {
-			return nil, fmt.Errorf(": %s: want an array of rows", t.name)
+		t := table{name: fmt.Sprint(name), line: lines.at(int(d.InputOffset()))}
+		if first, err := d.Token(); err != nil || first != json.Delim('[') {
+			return nil, fmt.Errorf("%d: %s: want an array of rows", t.line, t.name)
+		}
+		for d.More() {
+			var r row
+			if err := d.Decode(&r.text); err != nil {
+				return nil, err
+			}
+			r.line = lines.at(int(d.InputOffset()) - len(r.text))
+			t.rows = append(t.rows, r)
+		}
+		if _, err := d.Token(); err != nil { // ]
+			return nil, err
 		}
 		tables = append(tables, t)
 	}
-	return tables, err
+	return tables, nil
 }
 
 // insert inserts the rows. Those that name the same columns travel together: were
 // there several statements in a batch, the server would not say which is wrong.
+// Its errors begin with the number of the line.
 func (t table) insert(ctx context.Context, tx *pgdbm.Tx) error {
 	columns := map[string]bool{}
 	b, start, last := &pgx.Batch{}, 0, ""
+	wrong := func(i int, err error) error { return fmt.Errorf("%d: %s[%d]: %w", t.rows[i].line, t.name, i, err) }
 	flush := func() error {
 		if i, err := send(ctx, tx, b); err != nil {
-			return fmt.Errorf("%s[%d]: %w", t.name, start+i, err)
+			return wrong(start+i, err)
 		}
 		return nil
 	}
 	for i, row := range t.rows {
-		sql, names, err := t.statement(row)
+		sql, names, err := t.statement(row.text)
 		if err != nil {
-			return fmt.Errorf("%s[%d]: %w", t.name, i, err)
+			return wrong(i, err)
 		}
 		if sql != last || b.Len() == rowsPerBatch {
 			if err := flush(); err != nil {
@@ -97,7 +120,7 @@ func (t table) insert(ctx context.Context, tx *pgdbm.Tx) error {
 			b.Queue(sql)
 			continue
 		}
-		b.Queue(sql, string(row))
+		b.Queue(sql, string(row.text))
 		for _, name := range names {
 			columns[name] = true
 		}
@@ -105,7 +128,10 @@ func (t table) insert(ctx context.Context, tx *pgdbm.Tx) error {
 	if err := flush(); err != nil || len(columns) == 0 {
 		return err
 	}
-	return t.advance(ctx, tx, slices.Sorted(maps.Keys(columns)))
+	if err := t.advance(ctx, tx, slices.Sorted(maps.Keys(columns))); err != nil {
+		return fmt.Errorf("%d: %s: %w", t.line, t.name, err)
+	}
+	return nil
 }
 
 // statement returns the INSERT of a row, and the columns that the row names.
@@ -160,14 +186,14 @@ func (t table) advance(ctx context.Context, tx *pgdbm.Tx, columns []string) erro
 		where a.attrelid = '`+t.reference()+`'::regclass and a.attname = any ($1) and a.attnum > 0 and not a.attisdropped
 		and s.seqincrement > 0`, columns)
 	if err != nil {
-		return fmt.Errorf("%s: sequences: %w", t.name, err)
+		return fmt.Errorf("sequences: %w", err)
 	}
 	for _, s := range owned {
 		column := strings.ReplaceAll(pgx.Identifier{s.Column}.Sanitize(), "{{", "{{{{")
 		_, err := tx.Exec(ctx, `select setval(seqrelid::regclass, greatest((select max(`+column+`) from `+t.reference()+`),
 			pg_sequence_last_value(seqrelid::regclass), seqmin)) from pg_sequence where seqrelid = $1::regclass`, s.Name)
 		if err != nil {
-			return fmt.Errorf("%s: sequence %s: %w", t.name, s.Name, err)
+			return fmt.Errorf("sequence %s: %w", s.Name, err)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package pgdbmtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgdbm/pgdbm-go/internal/sqllex"
+	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -47,12 +49,9 @@ func runSQL(ctx context.Context, tx *pgdbm.Tx, sql string, counts map[string]int
 	if err != nil || !tag.Insert() {
 		return err
 	}
-	expanded, err := tx.Expand(sql)
-	if err != nil {
-		return err
-	}
-	counts[target(expanded, tx.Schema())] += int(tag.RowsAffected())
-	return nil
+	name, err := target(sql, tx.Schema())
+	counts[name] += int(tag.RowsAffected())
+	return err
 }
 
 // linesBefore returns how many lines into a statement its error is. Templates
@@ -74,11 +73,30 @@ func linesBefore(tx *pgdbm.Tx, sql string, err error) int {
 	return line(sent, offset) - 1
 }
 
-// target returns the table of an INSERT: its name, with its schema unless that
-// is the bound one.
-func target(sql, bound string) string {
+// target returns the table of an INSERT, named as [DB.Count] names it: "users" in
+// the bound schema, else "billing.invoices", after the module in a template.
+func target(sql, bound string) (string, error) {
+	template, err := sqltmpl.Parse(sql, sqltmpl.Query)
+	if err != nil {
+		return "", err
+	}
+	sql, err = template.Expand(func(r sqltmpl.Ref) (string, error) {
+		switch {
+		case r.Kind == sqltmpl.Schema:
+			return sqltmpl.Quote(cmp.Or(bound, "public")), nil
+		case r.Module == "":
+			return sqltmpl.Quote(r.Name), nil
+		default:
+			return sqltmpl.Quote(r.Module) + "." + sqltmpl.Quote(r.Name), nil
+		}
+	})
+	return inserted(sql, bound), err
+}
+
+// inserted returns the name that follows the statement's INTO.
+func inserted(sql, bound string) string {
 	var name []string
-	depth, into := 0, false
+	depth, into, dot := 0, false, true
 	for t := range sqllex.Tokens(sql) {
 		switch {
 		case t.Trivia():
@@ -92,19 +110,14 @@ func target(sql, bound string) string {
 		case !into:
 			into = depth == 0 && t.Is("into")
 		case t.Is("."):
-		case t.Name() != "" && !ended(sql, t.Offset, len(name)):
-			name = append(name, t.Name())
+			dot = true
+		case dot && t.Name() != "":
+			name, dot = append(name, t.Name()), false
 		default:
 			return qualified(name, bound)
 		}
 	}
 	return qualified(name, bound)
-}
-
-// ended reports whether a name of n parts is complete before offset: no dot
-// joins the next word to it.
-func ended(sql string, offset, n int) bool {
-	return n > 0 && !strings.HasSuffix(strings.TrimRight(sql[:offset], " \t\r\n"), ".")
 }
 
 func qualified(name []string, bound string) string {

@@ -93,7 +93,34 @@ func TestSeedWorksInATransaction(t *testing.T) {
 	t.Parallel()
 	tx := pgdbmtest.NewTx(t, pgdbmtest.WithModules(orders, users))
 	counts := pgdbmtest.Seed(t, tx.InSchema("orders"), files("a.json", `{"users.users": [{"id": 1, "email": "ada@example.com"}], "{{tables.orders}}": [{"owner": 1}, {"owner": 1}]}`))
-	testkit.Equal(t, counts, map[string]int{"users.users": 1, "{{tables.orders}}": 2})
+	testkit.Equal(t, counts, map[string]int{"users.users": 1, "orders": 2})
+}
+
+func TestTemplatesInFixtureFiles(t *testing.T) {
+	t.Parallel()
+	people := users.WithSchema("people")
+	db := pgdbmtest.New(t, pgdbmtest.WithModules(people), pgdbmtest.WithSchema("app"), pgdbmtest.WithMigrations(files(
+		"1_notes.sql", "create table {{tables.notes}} (id int generated always as identity, about regclass, body text, data jsonb, \"{{{{x}}\" int);",
+	)))
+	counts := pgdbmtest.Seed(t, db, files(
+		"1.sql", `insert into {{tables.users.users}} (email) values ('ada@example.com'); -- of a module in another schema
+			insert into {{schema}}.notes (about, body) values ('{{tables.users.users}}', $$in {{schema}}, {{{{not}} in a template$$);
+			insert into {{tables.notes}} default values;
+			insert into people . "users" (email) values ('bob@example.com')`,
+		"2.json", `{
+			"users.users": [{"email": "eve@example.com"}],
+			"{{tables.users.users}}": [{"email": "{{tables.users}}"}],
+			"{{schema}}.notes": [{"about": "people.users", "body": "Hello {{name}}, {{schema}}", "data": {"{{a}}": "{{schema}}"}, "{{x}}": 7}],
+			"notes": [],
+			"{{tables.notes}}": [{}]
+		}`,
+	))
+	testkit.Equal(t, counts, map[string]int{"users.users": 3, "people.users": 1, "notes": 4})
+	testkit.Equal(t, db.Count("users.users"), 4)
+	testkit.Equal(t, db.InSchema("people").Count("users", "email = $1", "{{tables.users}}"), 1) // values are data
+	testkit.Equal(t, db.Count("notes", "about = $1::regclass and body = $2", "people.users", `in "app", {{not}} in a template`), 1)
+	testkit.Equal(t, db.Count("notes", `about = $1::regclass and body = $2 and data = $3 and "{{{{x}}" = 7`,
+		"people.users", "Hello {{name}}, {{schema}}", `{"{{a}}": "{{schema}}"}`), 1)
 }
 
 func TestSeedThatFailsLeavesNothingAndSaysWhere(t *testing.T) {
@@ -106,15 +133,19 @@ func TestSeedThatFailsLeavesNothingAndSaysWhere(t *testing.T) {
 		"commit":           {"a.sql", "select 1;\nCOMMIT;", "a.sql:2: remove COMMIT: all files are one transaction"},
 		"no json":          {"a.json", "{\n\"customers\": [\n}", "a.json:3: "},
 		"cut json":         {"a.json", "{\n\"customers\": [\n", "a.json:3: "},
-		"an array":         {"a.json", "[]", "a.json: want an object of tables"},
-		"not rows":         {"a.json", `{"customers": {"name": "x"}}`, "a.json: customers: want an array of rows"},
-		"not a row":        {"a.json", `{"customers": [{"name": "x"}, 5]}`, "a.json: customers[1]: want a row: an object of columns"},
-		"null row":         {"a.json", `{"customers": [null]}`, "a.json: customers[0]: want a row"},
-		"wrong value":      {"a.json", `{"items": [{"size": "huge"}]}`, "a.json: items[0]: "},
-		"wrong column":     {"a.json", `{"customers": [{"name": "x"}, {"nome": "y"}]}`, "a.json: customers[1]: "},
-		"reference":        {"a.json", `{"customers": [{"name": "x"}], "items": [{"customer": 1}, {"customer": 99}]}`, "a.json: items[1]: "},
-		"wrong table":      {"a.json", `{"clients": [{"name": "x"}]}`, "a.json: clients[0]: "},
-		"bad table":        {"a.json", `{"no-good": [{"name": "x"}]}`, "a.json: no-good[0]: "},
+		"an array":         {"a.json", "[]", "a.json:1: want an object of tables"},
+		"not rows":         {"a.json", `{"customers": {"name": "x"}}`, "a.json:1: customers: want an array of rows"},
+		"not a row":        {"a.json", `{"customers": [{"name": "x"}, 5]}`, "a.json:1: customers[1]: want a row: an object of columns"},
+		"null row":         {"a.json", `{"customers": [null]}`, "a.json:1: customers[0]: want a row"},
+		"wrong value":      {"a.json", `{"items": [{"size": "huge"}]}`, "a.json:1: items[0]: "},
+		"wrong column":     {"a.json", `{"customers": [{"name": "x"}, {"nome": "y"}]}`, "a.json:1: customers[1]: "},
+		"reference":        {"a.json", `{"customers": [{"name": "x"}], "items": [{"customer": 1}, {"customer": 99}]}`, "a.json:1: items[1]: "},
+		"wrong table":      {"a.json", `{"clients": [{"name": "x"}]}`, "a.json:1: clients[0]: "},
+		"later line":       {"a.json", "{\n\"customers\": [\n{\"name\": \"x\"},\n\n  {\"nome\": \"y\",\n\"id\": 1}]}", "a.json:5: customers[1]: "},
+		"later table":      {"a.json", "{\"customers\": [{\"name\": \"x\"}],\n\"items\":\n[{\"customer\": 1},\n{\"customer\": 99}]}", "a.json:4: items[1]: "},
+		"unknown in key":   {"a.json", "{\"customers\": [{\"name\": \"x\"}],\n\"{{table.items}}\": []}", "a.json:2: {{table.items}}: template {{table.items}} "},
+		"other module":     {"a.json", "{\"customers\": [{\"name\": \"x\"}],\n\"nowhere.items\": [{}]}", "a.json:2: nowhere.items[0]: "},
+		"bad table":        {"a.json", `{"no-good": [{"name": "x"}]}`, "a.json:1: no-good: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -49,7 +49,7 @@ func (s *Set) DB(m module.Module) *DB {
 	if manager == nil {
 		return nil
 	}
-	return &DB{Manager: manager, t: s.t, home: s.home}
+	return newDB(s.t, s.home, manager)
 }
 
 // Pool returns the pool that the modules share. It is closed at the end of the

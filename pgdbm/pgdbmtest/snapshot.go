@@ -8,9 +8,9 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// Snapshot is what a table contained when [DB.Snapshot] was called.
+// Snapshot is what a table contained when Snapshot of a [DB] or [Tx] was called.
 type Snapshot struct {
-	db      *DB
+	checks  *checks
 	table   string
 	orderBy string
 	rows    []string
@@ -18,9 +18,9 @@ type Snapshot struct {
 
 // Snapshot notes the rows of a table. OrderBy is SQL, such as "id", for the order
 // in which differences are shown; it may be empty.
-func (db *DB) Snapshot(table, orderBy string) *Snapshot {
-	db.t.Helper()
-	s := &Snapshot{db: db, table: table, orderBy: orderBy}
+func (c *checks) Snapshot(table, orderBy string) *Snapshot {
+	c.t.Helper()
+	s := &Snapshot{checks: c, table: table, orderBy: orderBy}
 	s.rows = s.read()
 	return s
 }
@@ -28,21 +28,22 @@ func (db *DB) Snapshot(table, orderBy string) *Snapshot {
 // RequireUnchanged ends the test if the table's rows are others than then, and
 // shows which.
 func (s *Snapshot) RequireUnchanged() {
-	s.db.t.Helper()
+	s.checks.t.Helper()
 	now := s.read()
 	if changes := difference(s.rows, now); changes != "" {
-		s.db.t.Fatalf("pgdbmtest: table %s has changed (- before, + now):\n%s", s.table, changes)
+		s.checks.t.Fatalf("pgdbmtest: table %s has changed (- before, + now):\n%s", s.table, changes)
 	}
 }
 
 // read returns the rows as text, in order.
 func (s *Snapshot) read() []string {
-	s.db.t.Helper()
-	ctx, cancel := background(s.db.t)
+	s.checks.t.Helper()
+	ctx, cancel := background(s.checks.t)
 	defer cancel()
-	rows, err := pgdbm.FetchAll[string](ctx, s.db, "select to_json(r)::text from "+reference(s.table)+" r order by "+cmp.Or(s.orderBy, "1"))
+	sql := "select to_json(r.*)::text from " + reference(s.table) + " r order by " + cmp.Or(s.orderBy, "1") // r alone may be a column
+	rows, err := pgdbm.FetchAll[string](ctx, s.checks.db, sql)
 	if err != nil {
-		s.db.t.Fatalf("pgdbmtest: Snapshot: %v", err)
+		s.checks.fail("Snapshot", err)
 	}
 	return rows
 }

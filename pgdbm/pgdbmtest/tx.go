@@ -4,14 +4,15 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// Tx is a transaction that is rolled back when its test ends. It cannot be
-// committed: Commit and Rollback return an error. InTx and Begin on it
-// are savepoints.
+// Tx is a transaction that is rolled back when its test ends, with the helpers of
+// a [DB]. It cannot be committed: Commit and Rollback return an error. InTx and
+// Begin on it are savepoints. It belongs to the test's goroutine.
+//
+// Where code takes a *pgdbm.Tx, as the In methods of stores do, give it the field
+// Tx.
 type Tx struct {
 	*pgdbm.Tx
-
-	t    TB
-	home *home
+	checks
 }
 
 var _ pgdbm.DB = (*Tx)(nil)
@@ -41,21 +42,31 @@ func NewTx(t TB, opts ...Option) *Tx {
 		return nil
 	}
 	t.Cleanup(func() {
+		h.over.Store(true)
 		ctx, cancel := background(t)
 		defer cancel()
 		_ = tx.Rollback(ctx) // a connection that cannot roll back is closed
 	})
-	return &Tx{Tx: m.Adopt(tx), t: t, home: h}
+	return newTx(t, h, m.Adopt(tx))
 }
 
-// InSchema returns another schema in the same transaction. The schema of a module
-// is bound as [WithModules] says.
-func (tx *Tx) InSchema(name string) pgdbm.DB {
+func newTx(t TB, h *home, tx *pgdbm.Tx) *Tx {
+	return &Tx{Tx: tx, checks: checks{t: t, home: h, db: tx}}
+}
+
+// For returns the same transaction with helpers that end another test, such as a
+// sub-test.
+func (tx *Tx) For(t TB) *Tx { return newTx(t, tx.home, tx.Tx) }
+
+// InSchema returns another schema, which must exist, in the same transaction.
+// The schema of a module is bound as [WithModules] says.
+func (tx *Tx) InSchema(name string) *Tx {
 	tx.t.Helper()
 	m, err := bind(tx.home.pool, tx.home.set, name)
 	if err != nil {
 		tx.t.Fatalf("%v", err)
 		return nil
 	}
-	return m.In(tx.Tx)
+	other, _ := m.In(tx.Tx).(*pgdbm.Tx) // what a manager's In returns
+	return newTx(tx.t, tx.home, other)
 }
