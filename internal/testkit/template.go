@@ -53,7 +53,8 @@ type template struct {
 // template returns the template of that key, which is built when it is first
 // used.
 func (k *kit) template(t Template) *template {
-	sum := sha256.Sum256([]byte(format + "\x00" + t.Key))
+	// Locks are those of one database: who works from another has other templates.
+	sum := sha256.Sum256([]byte(format + "\x00" + k.server.admin + "\x00" + t.Key))
 	name := "pgdbm_tpl_" + hex.EncodeToString(sum[:10])
 	k.mu.Lock()
 	defer k.mu.Unlock()
