@@ -29,7 +29,7 @@ func onFake(t *testing.T, f *fake) *pgdbmtest.DB {
 func TestTableExists(t *testing.T) {
 	t.Parallel()
 	db := pgdbmtest.New(t, pgdbmtest.WithSchema("app"), pgdbmtest.WithTables())
-	exec(t, db, "create view {{tables.active}} as select * from {{tables.users}} where is_active")
+	execute(t, db, "create view {{tables.active}} as select * from {{tables.users}} where is_active")
 	for table, want := range map[string]bool{
 		"users": true, "active": true, "app.users": true, "Users": false, "users_pkey": false, "users_id_seq": false, "public.users": false, "nowhere.users": false,
 	} {
@@ -48,7 +48,7 @@ func TestTruncate(t *testing.T) {
 	testkit.Equal(t, db.Count("projects"), 0)
 	testkit.Equal(t, db.Count("agents"), 0)
 	db.Truncate("users", "agents")
-	exec(t, db, "insert into users (email) values ('ada@example.com')")
+	execute(t, db, "insert into users (email) values ('ada@example.com')")
 	testkit.Equal(t, db.Count("users", "id = 1"), 1)
 	wantFatal(t, func(f *fake) { onFake(t, f).Truncate() }, "pgdbmtest: Truncate: name the tables")
 	wantFatal(t, func(f *fake) { onFake(t, f).Truncate("clients") }, "pgdbmtest: Truncate: ", "clients")
@@ -59,7 +59,7 @@ func TestSnapshot(t *testing.T) {
 	db := pgdbmtest.New(t, pgdbmtest.WithData())
 	before := db.Snapshot("users", "id")
 	before.RequireUnchanged()
-	exec(t, db, "update users set full_name = full_name")
+	execute(t, db, "update users set full_name = full_name")
 	before.RequireUnchanged()
 
 	for sql, parts := range map[string][]string{
@@ -71,12 +71,12 @@ func TestSnapshot(t *testing.T) {
 		wantFatal(t, func(f *fake) {
 			db := onFake(t, f)
 			before := db.Snapshot("users", "id")
-			exec(t, db, sql)
+			execute(t, db, sql)
 			before.RequireUnchanged()
 		}, parts...)
 	}
 	unordered := db.Snapshot("agents", "")
-	exec(t, db, "update agents set status = status where id < 3")
+	execute(t, db, "update agents set status = status where id < 3")
 	unordered.RequireUnchanged()
 	wantFatal(t, func(f *fake) { onFake(t, f).Snapshot("clients", "id") }, "pgdbmtest: Snapshot: ", "clients")
 }
@@ -84,10 +84,10 @@ func TestSnapshot(t *testing.T) {
 func TestSnapshotSeesEveryColumn(t *testing.T) {
 	t.Parallel()
 	db := pgdbmtest.New(t)
-	exec(t, db, "create table {{tables.t}} (r int, s int); insert into t values (1, 1)", pgx.QueryExecModeSimpleProtocol)
+	execute(t, db, "create table {{tables.t}} (r int, s int); insert into t values (1, 1)", pgx.QueryExecModeSimpleProtocol)
 	wantFatal(t, func(f *fake) { // a column that is called like the row
 		before := db.For(f).Snapshot("t", "r")
-		exec(t, db, "update t set s = 2")
+		execute(t, db, "update t set s = 2")
 		before.RequireUnchanged()
 	}, `  - {"r":1,"s":1}`, `  + {"r":1,"s":2}`)
 }
@@ -101,7 +101,7 @@ func TestTxHasTheHelpersOfDB(t *testing.T) {
 	people := tx.InSchema("users")
 	id, err := store{people}.add(t.Context(), "ada@example.com")
 	testkit.NoError(t, err)
-	exec(t, tx, "insert into {{tables.orders}} (owner) values ($1)", id)
+	execute(t, tx, "insert into {{tables.orders}} (owner) values ($1)", id)
 	testkit.Equal(t, tx.Count("orders", "owner = $1", id), 1)
 	people.Truncate("users")
 	testkit.Equal(t, tx.Count("orders"), 0)

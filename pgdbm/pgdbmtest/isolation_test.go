@@ -260,7 +260,7 @@ func TestNamesOfTestsDoNotMatter(t *testing.T) {
 			t.Parallel()
 			db := pgdbmtest.New(t)
 			testkit.Equal(t, pgdbmtest.NewFactory(t).Create(name).Count("pg_catalog.pg_namespace") > 0, true)
-			exec(t, db, "select 1")
+			execute(t, db, "select 1")
 		})
 	}
 }

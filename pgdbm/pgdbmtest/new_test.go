@@ -14,8 +14,8 @@ func TestNewIsOneLine(t *testing.T) {
 	t.Parallel()
 	db := pgdbmtest.New(t)
 	testkit.Equal(t, db.Schema(), "")
-	exec(t, db, "create table {{tables.notes}} (body text)")
-	exec(t, db, "insert into notes values ('one'), ('two')")
+	execute(t, db, "create table {{tables.notes}} (body text)")
+	execute(t, db, "insert into notes values ('one'), ('two')")
 	testkit.Equal(t, db.Count("notes"), 2)
 }
 
@@ -67,7 +67,7 @@ func TestMigrationsMayNameTheTablesOfModules(t *testing.T) {
 	)))
 	id, err := store{db.InSchema("people")}.add(t.Context(), "ada@example.com")
 	testkit.NoError(t, err)
-	exec(t, db, "insert into {{tables.notes}} values ($1)", id)
+	execute(t, db, "insert into {{tables.notes}} values ($1)", id)
 	testkit.Equal(t, db.Count("users.users"), 1)
 }
 
@@ -89,7 +89,7 @@ func TestInSchema(t *testing.T) {
 	two := db.InSchema("two")
 	testkit.Equal(t, two.Schema(), "two")
 	testkit.Equal(t, two.Name(), db.Name())
-	exec(t, two, "create table {{tables.t}} (id int)")
+	execute(t, two, "create table {{tables.t}} (id int)")
 	testkit.Equal(t, two.TableExists("t"), true)
 	testkit.Equal(t, db.TableExists("t"), false)
 	testkit.Equal(t, db.TableExists("two.t"), true)

@@ -41,7 +41,7 @@ func TestRoleIsNotTheOwner(t *testing.T) {
 	user, err := pgdbm.FetchValue[string](t.Context(), db, "select current_user")
 	testkit.NoError(t, err)
 	testkit.Equal(t, user, role)
-	exec(t, db, "insert into {{tables.notes}} values ('mine', current_user)")
+	execute(t, db, "insert into {{tables.notes}} values ('mine', current_user)")
 	testkit.Equal(t, db.Count("notes"), 1)
 	_, err = db.Exec(t.Context(), "delete from {{tables.notes}}")
 	testkit.ErrorIs(t, err, pgdbm.ErrPermission)
@@ -82,7 +82,7 @@ func TestExtensions(t *testing.T) {
 	trigrams := pgdbmtest.WithMigrations(files("1_names.sql", "create table {{tables.names}} (name text); create index on {{tables.names}} using gin (name public.gin_trgm_ops);"))
 	for range 2 {
 		db := pgdbmtest.New(t, pgdbmtest.WithSchema("app"), trigrams, pgdbmtest.WithExtensions("pg_trgm"), pgdbmtest.WithExtensions("plpgsql", "pg_trgm"))
-		exec(t, db, "insert into {{tables.names}} values ('Ada Lovelace')")
+		execute(t, db, "insert into {{tables.names}} values ('Ada Lovelace')")
 		testkit.Equal(t, db.Count("names", "name % $1", "ada lovlace"), 1)
 	}
 }

@@ -41,7 +41,7 @@ func (s store) add(ctx context.Context, email string) (id int64, err error) {
 	return pgdbm.FetchValue[int64](ctx, s.db, "insert into {{tables.users}} (email) values ($1) returning id", email)
 }
 
-func exec(t testing.TB, db pgdbm.DB, sql string, args ...any) {
+func execute(t testing.TB, db pgdbm.DB, sql string, args ...any) {
 	t.Helper()
 	if _, err := db.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatal(err)

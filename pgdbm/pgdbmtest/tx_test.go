@@ -55,7 +55,7 @@ func TestTxCannotBeCommitted(t *testing.T) {
 	tx := pgdbmtest.NewTx(t)
 	testkit.ErrorContains(t, tx.Commit(t.Context()), "ended by who began it")
 	testkit.ErrorContains(t, tx.Rollback(t.Context()), "ended by who began it")
-	exec(t, tx, "select 1")
+	execute(t, tx, "select 1")
 }
 
 func TestTxSpansModules(t *testing.T) {
@@ -63,6 +63,6 @@ func TestTxSpansModules(t *testing.T) {
 	tx := pgdbmtest.NewTx(t, pgdbmtest.WithModules(orders, users))
 	id, err := store{tx.InSchema("users")}.add(t.Context(), "ada@example.com")
 	testkit.NoError(t, err)
-	exec(t, tx.InSchema("orders"), "insert into {{tables.orders}} (owner) select id from {{tables.users.users}} where id = $1", id)
+	execute(t, tx.InSchema("orders"), "insert into {{tables.orders}} (owner) select id from {{tables.users.users}} where id = $1", id)
 	wantFatal(t, func(t *fake) { pgdbmtest.NewTx(t).InSchema("no-good") }, `schema "no-good"`)
 }

@@ -1,0 +1,1 @@
+create table {{tables.log}} (entry text not null);
