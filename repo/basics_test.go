@@ -225,6 +225,22 @@ func TestUpsert(t *testing.T) {
 	wantError(t, err, "a soft-deleted row is in the way")
 }
 
+// A test's transaction embeds a *pgdbm.Tx.
+func TestForUpdateWorksOnWhatEmbedsATransaction(t *testing.T) {
+	t.Parallel()
+	db, _ := setup(t)
+	check(t, db.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+		users, err := repo.New[user](struct{ *pgdbm.Tx }{tx}, "users")
+		check(t, err)
+		insert(t, users, user{Email: "a@x"})
+		rows, err := users.Where().ForUpdate().All(t.Context())
+		if len(rows) != 1 {
+			t.Errorf("got %+v", rows)
+		}
+		return err
+	}))
+}
+
 func TestForUpdateSkipsLockedRows(t *testing.T) {
 	t.Parallel()
 	db, users := setup(t)

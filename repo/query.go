@@ -1,10 +1,9 @@
 package repo
 
 import (
+	"context"
 	"fmt"
 	"slices"
-
-	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
 // Query is a set of rows, described by conditions, an order and a limit. It is
@@ -93,10 +92,15 @@ func (q Query[T]) checkRead(method string) error {
 	if method == "Count" || method == "Exists" {
 		return q.repo.t.misuse("%s locks no rows; read them with All or One, or drop %s", method, q.lock.name)
 	}
-	if _, ok := q.repo.db.(*pgdbm.Tx); !ok {
+	if _, ok := q.repo.db.(transaction); !ok {
 		return q.repo.t.misuse("%s outside of a transaction would let go of the rows at once; use db.InTx and users.In(tx).Where(…).%s", q.lock.name, q.lock.name)
 	}
 	return nil
+}
+
+// transaction is a *pgdbm.Tx, or what embeds one, as a test's does.
+type transaction interface {
+	Rollback(ctx context.Context) error
 }
 
 // checkWrite reports what is wrong with a query about to be changed.
