@@ -13,9 +13,9 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxtest"
 
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/orders"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/web"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
@@ -24,7 +24,7 @@ func TestTheApplicationIsWired(t *testing.T) {
 	t.Parallel()
 	for _, opts := range []options{{addr: "127.0.0.1:0"}, {exit: true}} {
 		a := &application{migrated: &migrated{}}
-		testkit.NoError(t, fx.ValidateApp(a.options(pgdbm.Config{Host: "h"}, opts, slog.New(slog.DiscardHandler))))
+		check.NoError(t, fx.ValidateApp(a.options(pgdbm.Config{Host: "h"}, opts, slog.New(slog.DiscardHandler))))
 	}
 }
 
@@ -49,13 +49,13 @@ func setup(t *testing.T) api {
 func (a api) call(t *testing.T, method, path, body string) (int, map[string]any) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, a.URL+path, strings.NewReader(body))
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	response, err := a.Client().Do(request)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	defer response.Body.Close() //nolint:errcheck // it was only read
-	testkit.Equal(t, response.Header.Get("Content-Type"), "application/json")
+	check.Equal(t, response.Header.Get("Content-Type"), "application/json")
 	var answer map[string]any
-	testkit.NoError(t, json.NewDecoder(response.Body).Decode(&answer))
+	check.NoError(t, json.NewDecoder(response.Body).Decode(&answer))
 	return response.StatusCode, answer
 }
 
@@ -80,29 +80,29 @@ func TestShopping(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	a.open(t)
-	testkit.Equal(t, a.want(t, 200, "GET", "/customers/ACME", "")["company"], any("Acme"))
-	testkit.Equal(t, a.want(t, 200, "GET", "/products/1", "")["price"], any("99.50"))
+	check.Equal(t, a.want(t, 200, "GET", "/customers/ACME", "")["company"], any("Acme"))
+	check.Equal(t, a.want(t, 200, "GET", "/products/1", "")["price"], any("99.50"))
 
 	order := `{"customer": "ACME", "lines": [{"product": 1, "quantity": 2}]}`
 	placed := a.want(t, 201, "POST", "/orders", order)
-	testkit.Equal(t, placed["lines"], any([]any{map[string]any{
+	check.Equal(t, placed["lines"], any([]any{map[string]any{
 		"product": 1.0, "quantity": 2.0, "price": "99.50", "discount": "0.00", "amount": "199.0000",
 	}}))
-	testkit.Equal(t, placed["shipped_on"], nil)
-	testkit.Equal(t, a.want(t, 200, "GET", "/orders/1", ""), placed)
-	testkit.Equal(t, a.want(t, 200, "GET", "/orders", "")["items"], any([]any{placed}))
+	check.Equal(t, placed["shipped_on"], nil)
+	check.Equal(t, a.want(t, 200, "GET", "/orders/1", ""), placed)
+	check.Equal(t, a.want(t, 200, "GET", "/orders", "")["items"], any([]any{placed}))
 
 	soldOut := a.want(t, 409, "POST", "/orders", order)
-	testkit.Equal(t, soldOut, map[string]any{"error": "conflict: sold out: product 1 (Anvil): 2 wanted, 0 left"})
-	testkit.Equal(t, a.want(t, 200, "POST", "/products/1/stock", `{"delta": 5}`), map[string]any{"product": 1.0, "in_stock": 5.0})
+	check.Equal(t, soldOut, map[string]any{"error": "conflict: sold out: product 1 (Anvil): 2 wanted, 0 left"})
+	check.Equal(t, a.want(t, 200, "POST", "/products/1/stock", `{"delta": 5}`), map[string]any{"product": 1.0, "in_stock": 5.0})
 	a.want(t, 201, "POST", "/orders", order)
-	testkit.Equal(t, a.want(t, 200, "GET", "/products/1/stock", ""), map[string]any{"product": 1.0, "in_stock": 3.0})
+	check.Equal(t, a.want(t, 200, "GET", "/products/1/stock", ""), map[string]any{"product": 1.0, "in_stock": 3.0})
 
 	pending := func() int { return len(a.want(t, 200, "GET", "/notifications", "")["items"].([]any)) } //nolint:errcheck // a panic will do
-	testkit.Equal(t, pending(), 2)
+	check.Equal(t, pending(), 2)
 	sent := a.want(t, 200, "POST", "/notifications/deliver?limit=1", "")["sent"]
-	testkit.Equal(t, len(sent.([]any)), 1) //nolint:errcheck // a panic will do
-	testkit.Equal(t, pending(), 1)
+	check.Equal(t, len(sent.([]any)), 1) //nolint:errcheck // a panic will do
+	check.Equal(t, pending(), 1)
 }
 
 func TestErrorsAreJSON(t *testing.T) {
@@ -159,18 +159,18 @@ func TestPagesEndWithoutACursor(t *testing.T) {
 		sizes = append(sizes, len(page["items"].([]any)))                            //nolint:errcheck // a panic will do
 		after = page["next"]
 	}
-	testkit.Equal(t, sizes, []int{2, 2, 1})
+	check.Equal(t, sizes, []int{2, 2, 1})
 }
 
 func TestTheGatewayListsTheEndpoints(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
 	response, err := a.Client().Get(a.URL)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	defer response.Body.Close() //nolint:errcheck // it was only read
 	page, err := io.ReadAll(response.Body)
-	testkit.NoError(t, err)
-	testkit.Equal(t, response.Header.Get("Content-Type"), "text/html; charset=utf-8")
+	check.NoError(t, err)
+	check.Equal(t, response.Header.Get("Content-Type"), "text/html; charset=utf-8")
 	for _, part := range []string{`<a href="/customers">`, "<code>/products/{id}/stock</code>", `<a href="/healthz">`, "POST", "/notifications/deliver"} {
 		if !strings.Contains(string(page), part) {
 			t.Errorf("%q is not on the page:\n%s", part, page)

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
 
@@ -30,9 +30,9 @@ func TestInterruptLeavesNothingBehind(t *testing.T) {
 		t.Run(test.name+" "+test.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			tmp, err := os.MkdirTemp("", "ms") // short, for the sockets in it
-			testkit.NoError(t, err)
+			check.NoError(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(tmp) })
-			testkit.NoError(t, os.Chmod(tmp, 0o755)) // the server's user passes through
+			check.NoError(t, os.Chmod(tmp, 0o755)) // the server's user passes through
 			s := find(t, test.name).serve(t, "TMPDIR="+tmp)
 			if answer := s.get(t, "/healthz"); !strings.Contains(answer, "ok") {
 				t.Errorf("healthz: %s", answer)
@@ -40,13 +40,13 @@ func TestInterruptLeavesNothingBehind(t *testing.T) {
 			if len(processesIn(t, tmp)) == 0 {
 				t.Error("no server in its directory: this test would see nothing")
 			}
-			testkit.Equal(t, s.end(t, test.signal), 0)
+			check.Equal(t, s.end(t, test.signal), 0)
 			if left := processesIn(t, tmp); len(left) > 0 {
 				t.Errorf("processes: %q", left)
 			}
 			left, err := filepath.Glob(filepath.Join(tmp, "*", "*", "*"))
-			testkit.NoError(t, err)
-			testkit.Equal(t, len(left), 0)
+			check.NoError(t, err)
+			check.Equal(t, len(left), 0)
 		})
 	}
 }
@@ -55,7 +55,7 @@ func TestInterruptLeavesNothingBehind(t *testing.T) {
 func processesIn(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	for _, file := range files {
 		line, err := os.ReadFile(file)
 		if err == nil && bytes.Contains(line, []byte(dir)) {
@@ -71,14 +71,14 @@ func TestImportAndEnd(t *testing.T) {
 	env := "DATABASE_URL=" + pgdbmtest.URL(t)
 	for _, progress := range []string{"8 of them new", "0 of them new"} {
 		code, stdout, stderr := p.run(t, env, "-import", shopFile, "-report", "json", "-exit")
-		testkit.Equal(t, code, 0)
-		testkit.Equal(t, stdout, shopReport)
+		check.Equal(t, code, 0)
+		check.Equal(t, stdout, shopReport)
 		if !strings.Contains(stderr, "importing: 100 %, 8 lines") || !strings.Contains(stderr, progress) {
 			t.Errorf("progress:\n%s", stderr)
 		}
 	}
 	code, stdout, _ := p.run(t, env, "-exit")
-	testkit.Equal(t, code, 0)
+	check.Equal(t, code, 0)
 	if !strings.Contains(stdout, "revenue     178.5650\n") {
 		t.Errorf("report:\n%s", stdout)
 	}
@@ -88,10 +88,10 @@ func TestMistakeInTheFile(t *testing.T) {
 	t.Parallel()
 	p := find(t, "multiservice")
 	file := filepath.Join(t.TempDir(), "shop.ndjson")
-	testkit.NoError(t, os.WriteFile(file, []byte("{\"kind\": \"invoice\"}\n"), 0o600))
+	check.NoError(t, os.WriteFile(file, []byte("{\"kind\": \"invoice\"}\n"), 0o600))
 	code, stdout, stderr := p.run(t, "DATABASE_URL="+pgdbmtest.URL(t), "-import", file, "-report", "json", "-exit")
-	testkit.Equal(t, code, 1)
-	testkit.Equal(t, stdout, "")
+	check.Equal(t, code, 1)
+	check.Equal(t, stdout, "")
 	if want := "multiservice: " + file + `:1: unknown kind "invoice"`; !strings.Contains(stderr, want) {
 		t.Errorf("want %q in\n%s", want, stderr)
 	}
@@ -106,19 +106,19 @@ func TestMistakeOnTheCommandLine(t *testing.T) {
 		`-report "xml": text or json`:           {"-report", "xml"},
 	} {
 		code, stdout, stderr := p.run(t, "", args...)
-		testkit.Equal(t, code, 2)
-		testkit.Equal(t, stdout, "")
+		check.Equal(t, code, 2)
+		check.Equal(t, stdout, "")
 		if !strings.Contains(stderr, want) || !strings.Contains(stderr, "Usage: multiservice") {
 			t.Errorf("want %q and the usage in\n%s", want, stderr)
 		}
 	}
 	code, _, stderr := p.run(t, "", "-help")
-	testkit.Equal(t, code, 0)
+	check.Equal(t, code, 0)
 	if !strings.Contains(stderr, "-import file") {
 		t.Errorf("help:\n%s", stderr)
 	}
 	code, _, stderr = p.run(t, "", "-import", "nowhere.ndjson")
-	testkit.Equal(t, code, 1)
+	check.Equal(t, code, 1)
 	if !strings.Contains(stderr, "nowhere.ndjson: no such file") {
 		t.Errorf("missing file:\n%s", stderr)
 	}
@@ -132,7 +132,7 @@ func TestOrdersRunsBesideMultiservice(t *testing.T) {
 	if answer := alone.get(t, "/orders/503"); !strings.Contains(answer, `"customer":"BLAU1"`) {
 		t.Errorf("order: %s", answer)
 	}
-	testkit.Equal(t, alone.get(t, "/orders"), all.get(t, "/orders"))
-	testkit.Equal(t, alone.end(t, os.Interrupt), 0)
-	testkit.Equal(t, all.end(t, os.Interrupt), 0)
+	check.Equal(t, alone.get(t, "/orders"), all.get(t, "/orders"))
+	check.Equal(t, alone.end(t, os.Interrupt), 0)
+	check.Equal(t, all.end(t, os.Interrupt), 0)
 }

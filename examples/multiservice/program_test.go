@@ -15,7 +15,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 )
 
 var programs string // the folder of the commands, once build was called
@@ -44,7 +44,7 @@ type program string
 
 func find(t *testing.T, name string) program {
 	t.Helper()
-	testkit.NoError(t, build())
+	check.NoError(t, build())
 	return program(filepath.Join(programs, name))
 }
 
@@ -64,7 +64,7 @@ func (p program) run(t *testing.T, env string, args ...string) (code int, stdout
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	if _, ended := errors.AsType[*exec.ExitError](err); !ended {
-		testkit.NoError(t, err)
+		check.NoError(t, err)
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
@@ -81,8 +81,8 @@ func (p program) serve(t *testing.T, env string, args ...string) *serving {
 	t.Helper()
 	cmd := p.command(t, env, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
-	testkit.NoError(t, err)
-	testkit.NoError(t, cmd.Start())
+	check.NoError(t, err)
+	check.NoError(t, cmd.Start())
 	s := &serving{cmd: cmd, stderr: bufio.NewScanner(stderr)}
 	var said strings.Builder
 	for s.stderr.Scan() {
@@ -99,21 +99,21 @@ func (p program) serve(t *testing.T, env string, args ...string) *serving {
 func (s *serving) get(t *testing.T, path string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	defer response.Body.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(response.Body)
-	testkit.NoError(t, err)
-	testkit.Equal(t, response.StatusCode, http.StatusOK)
-	testkit.Equal(t, json.Valid(body), true)
+	check.NoError(t, err)
+	check.Equal(t, response.StatusCode, http.StatusOK)
+	check.Equal(t, json.Valid(body), true)
 	return string(body)
 }
 
 // end sends a signal and returns the exit code.
 func (s *serving) end(t *testing.T, sig os.Signal) int {
 	t.Helper()
-	testkit.NoError(t, s.cmd.Process.Signal(sig))
+	check.NoError(t, s.cmd.Process.Signal(sig))
 	var said strings.Builder
 	for s.stderr.Scan() {
 		said.WriteString(s.stderr.Text() + "\n")

@@ -11,28 +11,35 @@ import (
 
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/customers"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/importer"
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/inventory"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/notifications"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/orders"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
+
+// shop is a migrated database, bound to orders.
+var shop = pgdbmtest.WithModules(orders.Module)
 
 // setup returns an importer, and the orders that it imports, on a database of
 // the test's own.
 func setup(t *testing.T) (*importer.Importer, *orders.Store) {
 	t.Helper()
-	set := pgdbmtest.NewSet(t, orders.Module)
-	c, err := customers.NewStore(set.Manager(customers.Module))
-	testkit.NoError(t, err)
-	i, err := inventory.NewStore(set.Manager(inventory.Module))
-	testkit.NoError(t, err)
-	n, err := notifications.NewStore(set.Manager(notifications.Module))
-	testkit.NoError(t, err)
-	o, err := orders.NewStore(set.Manager(orders.Module), c, i, n)
-	testkit.NoError(t, err)
-	return importer.New(set.Manager(orders.Module), c, i, o), o
+	return setupOn(t, pgdbmtest.New(t, shop))
+}
+
+func setupOn(t *testing.T, db *pgdbmtest.DB) (*importer.Importer, *orders.Store) {
+	t.Helper()
+	c, err := customers.NewStore(db.InSchema("customers"))
+	check.NoError(t, err)
+	i, err := inventory.NewStore(db.InSchema("inventory"))
+	check.NoError(t, err)
+	n, err := notifications.NewStore(db.InSchema("notifications"))
+	check.NoError(t, err)
+	o, err := orders.NewStore(db, c, i, n)
+	check.NoError(t, err)
+	return importer.New(db.Manager, c, i, o), o
 }
 
 func open(t *testing.T, path string) *os.File {
@@ -41,7 +48,7 @@ func open(t *testing.T, path string) *os.File {
 	if errors.Is(err, os.ErrNotExist) {
 		t.Skipf("%s is not there", path)
 	}
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = file.Close() })
 	return file
 }
@@ -69,22 +76,22 @@ func TestImport(t *testing.T) {
 			im, store := setup(t)
 			for _, created := range []int{want.lines, 0} { // the second time everything is there
 				_, err := file.Seek(0, io.SeekStart)
-				testkit.NoError(t, err)
+				check.NoError(t, err)
 				var last importer.Progress
 				done, err := im.Run(t.Context(), file.Name(), file, func(p importer.Progress) { last = p })
-				testkit.NoError(t, err)
+				check.NoError(t, err)
 				info, err := file.Stat()
-				testkit.NoError(t, err)
-				testkit.Equal(t, done, importer.Progress{Lines: want.lines, Bytes: info.Size(), Created: created})
-				testkit.Equal(t, last, done)
+				check.NoError(t, err)
+				check.Equal(t, done, importer.Progress{Lines: want.lines, Bytes: info.Size(), Created: created})
+				check.Equal(t, last, done)
 				report, err := store.Report(t.Context())
-				testkit.NoError(t, err)
-				testkit.Equal(t, report, want.report)
+				check.NoError(t, err)
+				check.Equal(t, report, want.report)
 			}
 			top := map[int]int64{8: 504, 998: 11078}[want.lines]
 			placed, err := store.Place(t.Context(), orders.Request{Customer: want.report.Customers[0].ID, Lines: []inventory.Item{{Product: 11, Quantity: 1}}})
-			testkit.NoError(t, err)
-			testkit.Equal(t, placed.ID, top)
+			check.NoError(t, err)
+			check.Equal(t, placed.ID, top)
 		})
 	}
 }
@@ -142,13 +149,13 @@ func TestMalformedLinesAreNamed(t *testing.T) {
 			t.Parallel()
 			file := customer + "\n" + product + "\n\n" + test.line + "\n" + order + "\nand so on"
 			_, err := im.Run(t.Context(), "shop.ndjson", strings.NewReader(file), nil)
-			testkit.ErrorContains(t, err, "shop.ndjson:4: ", test.want)
+			check.ErrorContains(t, err, "shop.ndjson:4: ", test.want)
 		})
 	}
 	t.Cleanup(func() { // the sub-tests have ended: each was one batch, of which nothing is stored
 		report, err := store.Report(context.WithoutCancel(t.Context()))
-		testkit.NoError(t, err)
-		testkit.Equal(t, report.Totals, orders.Totals{Revenue: "0.00"})
+		check.NoError(t, err)
+		check.Equal(t, report.Totals, orders.Totals{Revenue: "0.00"})
 	})
 }
 
@@ -162,20 +169,43 @@ func TestOnlyTheBatchOfAMistakeIsUndone(t *testing.T) {
 	}
 	file.WriteString(strings.Replace(order, "ACME", "NOBODY", 1))
 	done, err := im.Run(t.Context(), "shop.ndjson", strings.NewReader(file.String()), nil)
-	testkit.ErrorContains(t, err, `shop.ndjson:251: broken reference: there is no customer "NOBODY"`)
-	testkit.ErrorIs(t, err, pgdbm.ErrReference)
-	testkit.Equal(t, done.Lines, 200)
+	check.ErrorContains(t, err, `shop.ndjson:251: broken reference: there is no customer "NOBODY"`)
+	check.ErrorIs(t, err, pgdbm.ErrReference)
+	check.Equal(t, done.Lines, 200)
 	report, err := store.Report(t.Context())
-	testkit.NoError(t, err)
-	testkit.Equal(t, report.Totals.Customers, int64(200))
+	check.NoError(t, err)
+	check.Equal(t, report.Totals.Customers, int64(200))
+}
+
+func TestAnImportThatWasInterruptedGoesOn(t *testing.T) {
+	t.Parallel()
+	whole, err := os.ReadFile("../testdata/shop.ndjson")
+	check.NoError(t, err)
+	part := whole[:strings.LastIndex(string(whole), "order")] // a broken line
+
+	shops := pgdbmtest.NewFactory(t, shop)
+	atOnce, want := setupOn(t, shops.Create("at once"))
+	inTwo, got := setupOn(t, shops.Create("in two"))
+	_, err = inTwo.Run(t.Context(), "part", strings.NewReader(string(part)), nil)
+	check.ErrorContains(t, err, "broken JSON")
+	for _, im := range []*importer.Importer{atOnce, inTwo} {
+		_, err = im.Run(t.Context(), "whole", strings.NewReader(string(whole)), nil)
+		check.NoError(t, err)
+	}
+	reports := make([]orders.Report, 2)
+	for i, store := range []*orders.Store{want, got} {
+		reports[i], err = store.Report(t.Context())
+		check.NoError(t, err)
+	}
+	check.Equal(t, reports[1], reports[0])
 }
 
 func TestChangedRowsAreRefused(t *testing.T) {
 	t.Parallel()
 	im, _ := setup(t)
 	_, err := im.Run(t.Context(), "a", strings.NewReader(customer), nil)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	_, err = im.Run(t.Context(), "b", strings.NewReader(strings.Replace(customer, "USA", "Peru", 1)), nil)
-	testkit.ErrorIs(t, err, pgdbm.ErrConflict)
-	testkit.ErrorContains(t, err, `b:1: conflict: customer "ACME" is here already, with other data`)
+	check.ErrorIs(t, err, pgdbm.ErrConflict)
+	check.ErrorContains(t, err, `b:1: conflict: customer "ACME" is here already, with other data`)
 }

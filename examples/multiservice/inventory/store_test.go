@@ -3,8 +3,8 @@ package inventory_test
 import (
 	"testing"
 
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/inventory"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
@@ -13,45 +13,44 @@ import (
 var anvil = inventory.Product{Name: "Anvil", Category: "Tools", Unit: "1 piece", Price: "99.50", InStock: 2, ReorderLevel: 1}
 
 // setup returns a store on a database of the test's own.
-func setup(t *testing.T) (pgdbm.DB, *inventory.Store) {
+func setup(t *testing.T) *inventory.Store {
 	t.Helper()
-	db := pgdbmtest.NewSet(t, inventory.Module).Manager(inventory.Module)
-	store, err := inventory.NewStore(db)
-	testkit.NoError(t, err)
-	return db, store
+	store, err := inventory.NewStore(pgdbmtest.New(t, pgdbmtest.WithModules(inventory.Module)))
+	check.NoError(t, err)
+	return store
 }
 
 func create(t *testing.T, store *inventory.Store, p inventory.Product) inventory.Product {
 	t.Helper()
 	p, err := store.Create(t.Context(), p)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	return p
 }
 
 func TestMigrationsHaveNoFindings(t *testing.T) {
 	t.Parallel()
 	source, err := migrations.Load(inventory.Module.Migrations, migrations.LoadOptions{})
-	testkit.NoError(t, err)
-	testkit.Equal(t, len(source.Lint()), 0)
+	check.NoError(t, err)
+	check.Equal(t, len(source.Lint()), 0)
 }
 
 func TestCreateAndGet(t *testing.T) {
 	t.Parallel()
-	_, store := setup(t)
+	store := setup(t)
 	p := create(t, store, anvil)
 	want := anvil
 	want.ID = 1
-	testkit.Equal(t, p, want)
+	check.Equal(t, p, want)
 	got, err := store.Get(t.Context(), 1)
-	testkit.NoError(t, err)
-	testkit.Equal(t, got, want)
+	check.NoError(t, err)
+	check.Equal(t, got, want)
 	_, err = store.Get(t.Context(), 2)
-	testkit.ErrorIs(t, err, pgdbm.ErrNotFound)
+	check.ErrorIs(t, err, pgdbm.ErrNotFound)
 }
 
 func TestCreateRefuses(t *testing.T) {
 	t.Parallel()
-	_, store := setup(t)
+	store := setup(t)
 	for want, change := range map[string]func(*inventory.Product){
 		"not for the client to choose": func(p *inventory.Product) { p.ID = 7 },
 		"name is empty":                func(p *inventory.Product) { p.Name = "" },
@@ -62,46 +61,46 @@ func TestCreateRefuses(t *testing.T) {
 		p := anvil
 		change(&p)
 		_, err := store.Create(t.Context(), p)
-		testkit.ErrorIs(t, err, pgdbm.ErrInvalid)
-		testkit.ErrorContains(t, err, want)
+		check.ErrorIs(t, err, pgdbm.ErrInvalid)
+		check.ErrorContains(t, err, want)
 	}
 }
 
 func TestImportKeepsTheStockThatIsThere(t *testing.T) {
 	t.Parallel()
-	_, store := setup(t)
+	store := setup(t)
 	p := anvil
 	p.ID = 40
 	created, err := store.Import(t.Context(), p)
-	testkit.NoError(t, err)
-	testkit.Equal(t, created, true)
+	check.NoError(t, err)
+	check.Equal(t, created, true)
 	_, err = store.Adjust(t.Context(), 40, -1)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 
 	created, err = store.Import(t.Context(), p)
-	testkit.NoError(t, err)
-	testkit.Equal(t, created, false)
+	check.NoError(t, err)
+	check.Equal(t, created, false)
 	got, err := store.Get(t.Context(), 40)
-	testkit.NoError(t, err)
-	testkit.Equal(t, got.InStock, 1)
+	check.NoError(t, err)
+	check.Equal(t, got.InStock, 1)
 
 	p.Price = "1.00"
 	_, err = store.Import(t.Context(), p)
-	testkit.ErrorIs(t, err, pgdbm.ErrConflict)
+	check.ErrorIs(t, err, pgdbm.ErrConflict)
 }
 
 func TestAdvanceIDs(t *testing.T) {
 	t.Parallel()
-	_, store := setup(t)
-	testkit.NoError(t, store.AdvanceIDs(t.Context())) // of no product
+	store := setup(t)
+	check.NoError(t, store.AdvanceIDs(t.Context())) // of no product
 	p := anvil
 	for _, id := range []int64{1, 40, 7} {
 		p.ID = id
 		_, err := store.Import(t.Context(), p)
-		testkit.NoError(t, err)
-		testkit.NoError(t, store.AdvanceIDs(t.Context()))
+		check.NoError(t, err)
+		check.NoError(t, store.AdvanceIDs(t.Context()))
 	}
-	testkit.Equal(t, create(t, store, anvil).ID, int64(41))
-	testkit.NoError(t, store.AdvanceIDs(t.Context())) // never back
-	testkit.Equal(t, create(t, store, anvil).ID, int64(42))
+	check.Equal(t, create(t, store, anvil).ID, int64(41))
+	check.NoError(t, store.AdvanceIDs(t.Context())) // never back
+	check.Equal(t, create(t, store, anvil).ID, int64(42))
 }

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/money"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
 
 func TestAmountsAreEqualText(t *testing.T) {
@@ -15,8 +16,8 @@ func TestAmountsAreEqualText(t *testing.T) {
 		"0": "0.00", "7": "7.00", "9.8": "9.80", "9.80": "9.80", "1234567890.99": "1234567890.99",
 	} {
 		got, err := money.ParseAmount(in)
-		testkit.NoError(t, err)
-		testkit.Equal(t, got, want)
+		check.NoError(t, err)
+		check.Equal(t, got, want)
 	}
 }
 
@@ -39,7 +40,7 @@ func TestWhatIsNoAmount(t *testing.T) {
 		"12345678901": "more than 10 digits before the point",
 	} {
 		_, err := money.ParseAmount(in)
-		testkit.ErrorContains(t, err, want)
+		check.ErrorContains(t, err, want)
 	}
 }
 
@@ -47,15 +48,15 @@ func TestRatesEndAtOne(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]money.Rate{"0": "0.00", "0.15": "0.15", "1": "1.00", "1.0": "1.00"} {
 		got, err := money.ParseRate(in)
-		testkit.NoError(t, err)
-		testkit.Equal(t, got, want)
+		check.NoError(t, err)
+		check.Equal(t, got, want)
 	}
 	for _, in := range []string{"1.01", "2", "10.00"} {
 		_, err := money.ParseRate(in)
-		testkit.ErrorContains(t, err, in+" is not between 0 and 1")
+		check.ErrorContains(t, err, in+" is not between 0 and 1")
 	}
 	_, err := money.ParseRate("-0.1")
-	testkit.ErrorContains(t, err, "negative")
+	check.ErrorContains(t, err, "negative")
 }
 
 func TestJSONIsText(t *testing.T) {
@@ -65,15 +66,15 @@ func TestJSONIsText(t *testing.T) {
 		Discount money.Rate   `json:"discount"`
 	}
 	var p price
-	testkit.NoError(t, json.Unmarshal([]byte(`{"price": "9.8", "discount": "0.05"}`), &p))
-	testkit.Equal(t, p, price{"9.80", "0.05"})
+	check.NoError(t, json.Unmarshal([]byte(`{"price": "9.8", "discount": "0.05"}`), &p))
+	check.Equal(t, p, price{"9.80", "0.05"})
 	text, err := json.Marshal(p)
-	testkit.NoError(t, err)
-	testkit.Equal(t, string(text), `{"price":"9.80","discount":"0.05"}`)
+	check.NoError(t, err)
+	check.Equal(t, string(text), `{"price":"9.80","discount":"0.05"}`)
 
 	for _, bad := range []string{`{"price": 9.8}`, `{"price": null}`, `{"price": ["1"]}`, `{"discount": 0.05}`} {
 		err := json.Unmarshal([]byte(bad), &p)
-		testkit.ErrorContains(t, err, "in quotes")
+		check.ErrorContains(t, err, "in quotes")
 	}
 	if err := json.Unmarshal([]byte(`{"price": "`+strings.Repeat("9", 11)+`"}`), &p); err == nil {
 		t.Error("an amount that no column holds was accepted")
@@ -82,7 +83,7 @@ func TestJSONIsText(t *testing.T) {
 
 func TestNumericIsText(t *testing.T) {
 	t.Parallel()
-	pool := testkit.Pool(t)
+	db := pgdbmtest.New(t)
 	for sql, want := range map[string]money.Amount{
 		"0::numeric(12, 2)":             "0.00",
 		"9.8::numeric(12, 2)":           "9.80",
@@ -91,15 +92,15 @@ func TestNumericIsText(t *testing.T) {
 		"12345678901234567890.12345678": "12345678901234567890.12345678",
 	} {
 		var got money.Amount
-		testkit.NoError(t, pool.QueryRow(t.Context(), "select ("+sql+")::numeric").Scan(&got))
-		testkit.Equal(t, got, want)
+		check.NoError(t, db.QueryRow(t.Context(), "select ("+sql+")::numeric").Scan(&got))
+		check.Equal(t, got, want)
 		var back bool
-		testkit.NoError(t, pool.QueryRow(t.Context(), "select ("+sql+")::numeric = $1", got).Scan(&back))
-		testkit.Equal(t, back, true)
+		check.NoError(t, db.QueryRow(t.Context(), "select ("+sql+")::numeric = $1", got).Scan(&back))
+		check.Equal(t, back, true)
 	}
 	var none money.Amount
-	testkit.ErrorContains(t, pool.QueryRow(t.Context(), "select null::numeric").Scan(&none), "NULL is no amount")
+	check.ErrorContains(t, db.QueryRow(t.Context(), "select null::numeric").Scan(&none), "NULL is no amount")
 	var rate money.Rate
-	testkit.NoError(t, pool.QueryRow(t.Context(), "select 0::numeric(3, 2)").Scan(&rate))
-	testkit.Equal(t, rate, "0.00")
+	check.NoError(t, db.QueryRow(t.Context(), "select 0::numeric(3, 2)").Scan(&rate))
+	check.Equal(t, rate, "0.00")
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/notifications"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
@@ -16,11 +16,11 @@ import (
 // test's own.
 func setup(t *testing.T) (pgdbm.DB, *notifications.Store) {
 	t.Helper()
-	db := pgdbmtest.NewSet(t, notifications.Module).Manager(notifications.Module)
+	db := pgdbmtest.New(t, pgdbmtest.WithModules(notifications.Module))
 	store, err := notifications.NewStore(db)
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	for _, recipient := range []string{"A", "B", "C", "D"} {
-		testkit.NoError(t, store.Queue(t.Context(), recipient, "hello"))
+		check.NoError(t, store.Queue(t.Context(), recipient, "hello"))
 	}
 	return db, store
 }
@@ -35,7 +35,7 @@ func recipients(rows []notifications.Notification) (out []string) {
 func pending(t *testing.T, store *notifications.Store) []string {
 	t.Helper()
 	page, err := store.Pending(t.Context(), 100, "")
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	return recipients(page.Rows)
 }
 
@@ -44,20 +44,20 @@ func accept(context.Context, notifications.Notification) error { return nil }
 func TestMigrationsHaveNoFindings(t *testing.T) {
 	t.Parallel()
 	source, err := migrations.Load(notifications.Module.Migrations, migrations.LoadOptions{})
-	testkit.NoError(t, err)
-	testkit.Equal(t, len(source.Lint()), 0)
+	check.NoError(t, err)
+	check.Equal(t, len(source.Lint()), 0)
 }
 
 func TestDeliverSendsTheOldestOnce(t *testing.T) {
 	t.Parallel()
 	_, store := setup(t)
 	sent, err := store.Deliver(t.Context(), 3, accept)
-	testkit.NoError(t, err)
-	testkit.Equal(t, recipients(sent), []string{"A", "B", "C"})
+	check.NoError(t, err)
+	check.Equal(t, recipients(sent), []string{"A", "B", "C"})
 	if sent[0].SentAt == nil {
 		t.Error("not marked as sent")
 	}
-	testkit.Equal(t, pending(t, store), []string{"D"})
+	check.Equal(t, pending(t, store), []string{"D"})
 }
 
 func TestWhatIsRefusedStaysPending(t *testing.T) {
@@ -70,10 +70,10 @@ func TestWhatIsRefusedStaysPending(t *testing.T) {
 		}
 		return nil
 	})
-	testkit.ErrorIs(t, err, full)
-	testkit.ErrorContains(t, err, "notification 2: mailbox full")
-	testkit.Equal(t, recipients(sent), []string{"A", "C", "D"})
-	testkit.Equal(t, pending(t, store), []string{"B"})
+	check.ErrorIs(t, err, full)
+	check.ErrorContains(t, err, "notification 2: mailbox full")
+	check.Equal(t, recipients(sent), []string{"A", "C", "D"})
+	check.Equal(t, pending(t, store), []string{"B"})
 }
 
 func TestWorkersPassOverEachOther(t *testing.T) {
@@ -88,9 +88,9 @@ func TestWorkersPassOverEachOther(t *testing.T) {
 		}
 		return err
 	})
-	testkit.NoError(t, err)
-	testkit.Equal(t, recipients(sent), []string{"A", "B"})
-	testkit.Equal(t, recipients(others), []string{"C", "D"})
+	check.NoError(t, err)
+	check.Equal(t, recipients(sent), []string{"A", "B"})
+	check.Equal(t, recipients(others), []string{"C", "D"})
 }
 
 func TestWhatIsRolledBackIsNeverSent(t *testing.T) {
@@ -98,9 +98,9 @@ func TestWhatIsRolledBackIsNeverSent(t *testing.T) {
 	db, store := setup(t)
 	undo := errors.New("undo")
 	err := db.InTx(t.Context(), func(tx *pgdbm.Tx) error {
-		testkit.NoError(t, store.In(tx).Queue(t.Context(), "E", "never"))
+		check.NoError(t, store.In(tx).Queue(t.Context(), "E", "never"))
 		return undo
 	})
-	testkit.ErrorIs(t, err, undo)
-	testkit.Equal(t, pending(t, store), []string{"A", "B", "C", "D"})
+	check.ErrorIs(t, err, undo)
+	check.Equal(t, pending(t, store), []string{"A", "B", "C", "D"})
 }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/orders"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -41,37 +41,37 @@ func TestImportKeepsHistory(t *testing.T) {
 	s := setup(t)
 	for _, isNew := range []bool{true, false} {
 		created, err := s.importOrder(t, history())
-		testkit.NoError(t, err)
-		testkit.Equal(t, created, isNew)
+		check.NoError(t, err)
+		check.Equal(t, created, isNew)
 	}
 	got, err := s.orders.Get(t.Context(), 10248)
-	testkit.NoError(t, err)
-	testkit.Equal(t, got.OrderedOn, day(1996, 7, 4))
-	testkit.Equal(t, got.Lines[1], orders.Line{Order: 10248, Product: 2, Quantity: 10, Price: "9.80", Discount: "0.15", Amount: "83.3000"})
+	check.NoError(t, err)
+	check.Equal(t, got.OrderedOn, day(1996, 7, 4))
+	check.Equal(t, got.Lines[1], orders.Line{Order: 10248, Product: 2, Quantity: 10, Price: "9.80", Discount: "0.15", Amount: "83.3000"})
 	p, err := s.inventory.Get(t.Context(), 1)
-	testkit.NoError(t, err)
-	testkit.Equal(t, p.InStock, 5) // nothing was taken
+	check.NoError(t, err)
+	check.Equal(t, p.InStock, 5) // nothing was taken
 	pending, err := s.notifications.Pending(t.Context(), 1, "")
-	testkit.NoError(t, err)
-	testkit.Equal(t, len(pending.Rows), 0)
+	check.NoError(t, err)
+	check.Equal(t, len(pending.Rows), 0)
 }
 
 func TestNewOrdersFollowTheImported(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	_, err := s.importOrder(t, history())
-	testkit.NoError(t, err)
-	testkit.NoError(t, s.orders.AdvanceIDs(t.Context()))
+	check.NoError(t, err)
+	check.NoError(t, s.orders.AdvanceIDs(t.Context()))
 	placed, err := s.orders.Place(t.Context(), request(item(1, 1)))
-	testkit.NoError(t, err)
-	testkit.Equal(t, placed.ID, int64(10249))
+	check.NoError(t, err)
+	check.Equal(t, placed.ID, int64(10249))
 }
 
 func TestImportRefuses(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	_, err := s.importOrder(t, history())
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	for _, test := range []struct {
 		want   string
 		class  error
@@ -90,8 +90,8 @@ func TestImportRefuses(t *testing.T) {
 		o := history()
 		test.change(&o)
 		_, err := s.importOrder(t, o)
-		testkit.ErrorIs(t, err, test.class)
-		testkit.ErrorContains(t, err, test.want)
+		check.ErrorIs(t, err, test.class)
+		check.ErrorContains(t, err, test.want)
 	}
 }
 
@@ -99,19 +99,19 @@ func TestReportIsExact(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	empty, err := s.orders.Report(t.Context())
-	testkit.NoError(t, err)
-	testkit.Equal(t, empty.Totals, orders.Totals{Customers: 1, Products: 2, Revenue: "0.00"})
+	check.NoError(t, err)
+	check.Equal(t, empty.Totals, orders.Totals{Customers: 1, Products: 2, Revenue: "0.00"})
 
 	for i := range int64(3) { // 3 × 0.10 × (1 − 0.05) three times: 0.855, which no float adds up to
 		o := history()
 		o.ID = 1 + i
 		o.Lines = []orders.Line{{Product: 1, Quantity: 3, Price: "0.10", Discount: "0.05"}}
 		_, err := s.importOrder(t, o)
-		testkit.NoError(t, err)
+		check.NoError(t, err)
 	}
 	got, err := s.orders.Report(t.Context())
-	testkit.NoError(t, err)
-	testkit.Equal(t, got, orders.Report{
+	check.NoError(t, err)
+	check.Equal(t, got, orders.Report{
 		Totals:    orders.Totals{Customers: 1, Products: 2, Orders: 3, Lines: 3, Units: 9, Revenue: "0.8550"},
 		Countries: []orders.CountryOrders{{Country: "France", Orders: 3}},
 		Customers: []orders.CustomerSales{{ID: "ACME", Revenue: "0.8550"}},

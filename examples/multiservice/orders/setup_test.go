@@ -1,21 +1,21 @@
 package orders_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/customers"
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/inventory"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/notifications"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/orders"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
-	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/pgdbm/pgdbmtest"
 )
 
 // shop is the four services on a database of the test's own. Customer ACME can
 // buy products 1 and 2, of which there are 5 each at 10.00.
 type shop struct {
-	db            pgdbm.DB // of orders
+	db            *pgdbmtest.DB // of orders
 	customers     *customers.Store
 	inventory     *inventory.Store
 	notifications *notifications.Store
@@ -24,24 +24,18 @@ type shop struct {
 
 func setup(t *testing.T) shop {
 	t.Helper()
-	set := pgdbmtest.NewSet(t, orders.Module)
-	s := shop{db: set.Manager(orders.Module)}
+	set := pgdbmtest.NewSet(t, orders.Module) // and what it depends on
+	s := shop{db: set.DB(orders.Module)}
 	var err error
 	s.customers, err = customers.NewStore(set.Manager(customers.Module))
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	s.inventory, err = inventory.NewStore(set.Manager(inventory.Module))
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	s.notifications, err = notifications.NewStore(set.Manager(notifications.Module))
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	s.orders, err = orders.NewStore(s.db, s.customers, s.inventory, s.notifications)
-	testkit.NoError(t, err)
-
-	_, err = s.customers.Create(t.Context(), customers.Customer{ID: "ACME", Company: "Acme", Country: "USA"})
-	testkit.NoError(t, err)
-	for _, name := range []string{"Anvil", "Rocket"} {
-		_, err = s.inventory.Create(t.Context(), inventory.Product{Name: name, Price: "10.00", InStock: 5})
-		testkit.NoError(t, err)
-	}
+	check.NoError(t, err)
+	pgdbmtest.Seed(t, s.db, os.DirFS("testdata"), "shop.json")
 	return s
 }
 
@@ -60,13 +54,13 @@ func (s shop) wantState(t *testing.T, stock map[int64]int, placed int) {
 	t.Helper()
 	for id, left := range stock {
 		p, err := s.inventory.Get(t.Context(), id)
-		testkit.NoError(t, err)
-		testkit.Equal(t, p.InStock, left)
+		check.NoError(t, err)
+		check.Equal(t, p.InStock, left)
 	}
 	page, err := s.orders.Page(t.Context(), 100, "")
-	testkit.NoError(t, err)
-	testkit.Equal(t, len(page.Rows), placed)
+	check.NoError(t, err)
+	check.Equal(t, len(page.Rows), placed)
 	pending, err := s.notifications.Pending(t.Context(), 100, "")
-	testkit.NoError(t, err)
-	testkit.Equal(t, len(pending.Rows), placed)
+	check.NoError(t, err)
+	check.Equal(t, len(pending.Rows), placed)
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgdbm/pgdbm-go/examples/multiservice/internal/check"
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/web"
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -20,7 +20,7 @@ import (
 func setup(t *testing.T) (*web.API, *strings.Builder) {
 	t.Helper()
 	pool, err := pgdbm.New(pgdbm.Config{Host: t.TempDir()})
-	testkit.NoError(t, err)
+	check.NoError(t, err)
 	t.Cleanup(func() { _ = pool.Close(context.WithoutCancel(t.Context())) })
 	var log strings.Builder
 	return web.NewAPI(pool, slog.New(slog.NewTextHandler(&log, nil))), &log
@@ -60,10 +60,10 @@ func TestErrorsShowTheirClassOnly(t *testing.T) {
 		api, log := setup(t)
 		api.Handle("GET /fail", "fails", func(*http.Request) (int, any, error) { return 0, nil, test.err })
 		answer := get(t, api, "/fail")
-		testkit.Equal(t, answer.Code, test.status)
-		testkit.Equal(t, answer.Body.String(), fmt.Sprintf("{\"error\":%q}\n", test.body))
-		testkit.Equal(t, answer.Header().Get("Retry-After") != "", test.status == 503)
-		testkit.Equal(t, strings.Contains(log.String(), "request failed"), test.status >= 500)
+		check.Equal(t, answer.Code, test.status)
+		check.Equal(t, answer.Body.String(), fmt.Sprintf("{\"error\":%q}\n", test.body))
+		check.Equal(t, answer.Header().Get("Retry-After") != "", test.status == 503)
+		check.Equal(t, strings.Contains(log.String(), "request failed"), test.status >= 500)
 	}
 }
 
@@ -71,8 +71,8 @@ func TestHealthSaysWhenTheDatabaseIsGone(t *testing.T) {
 	t.Parallel()
 	api, _ := setup(t)
 	answer := get(t, api, "/healthz")
-	testkit.Equal(t, answer.Code, 503)
-	testkit.Equal(t, answer.Body.String(), `{"error":"server unavailable"}`+"\n")
+	check.Equal(t, answer.Code, 503)
+	check.Equal(t, answer.Body.String(), `{"error":"server unavailable"}`+"\n")
 }
 
 func TestOtherSitesAreRefused(t *testing.T) {
@@ -82,7 +82,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 	request.Header.Set("Sec-Fetch-Site", "cross-site")
 	answer := httptest.NewRecorder()
 	api.ServeHTTP(answer, request)
-	testkit.Equal(t, answer.Code, 403)
+	check.Equal(t, answer.Code, 403)
 }
 
 func TestStopLetsRequestsFinish(t *testing.T) {
@@ -93,7 +93,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 		<-leave
 		_, _ = io.WriteString(w, "done")
 	}), slog.New(slog.DiscardHandler))
-	testkit.NoError(t, server.Start(t.Context()))
+	check.NoError(t, server.Start(t.Context()))
 
 	answers := make(chan string)
 	go func() {
@@ -110,8 +110,8 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 	stopped := make(chan error)
 	go func() { stopped <- server.Stop(context.WithoutCancel(t.Context())) }()
 	close(leave)
-	testkit.Equal(t, <-answers, "done")
-	testkit.NoError(t, <-stopped)
+	check.Equal(t, <-answers, "done")
+	check.NoError(t, <-stopped)
 	if _, err := http.Get(server.URL()); err == nil {
 		t.Error("it still listens")
 	}
@@ -121,8 +121,8 @@ func TestAnAddressInUseIsNamed(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	first := web.NewServer("127.0.0.1:0", http.NotFoundHandler(), log)
-	testkit.NoError(t, first.Start(t.Context()))
-	defer func() { testkit.NoError(t, first.Stop(context.WithoutCancel(t.Context()))) }()
+	check.NoError(t, first.Start(t.Context()))
+	defer func() { check.NoError(t, first.Stop(context.WithoutCancel(t.Context()))) }()
 	second := web.NewServer(strings.TrimPrefix(first.URL(), "http://"), http.NotFoundHandler(), log)
-	testkit.ErrorContains(t, second.Start(t.Context()), "address already in use", "-addr")
+	check.ErrorContains(t, second.Start(t.Context()), "address already in use", "-addr")
 }
