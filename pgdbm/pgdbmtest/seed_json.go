@@ -96,7 +96,7 @@ func parseTables(data []byte) ([]table, error) {
 // there several statements in a batch, the server would not say which is wrong.
 // Its errors begin with the number of the line.
 func (t table) insert(ctx context.Context, tx *pgdbm.Tx) error {
-	columns := map[string]bool{}
+	given := map[string]bool{} // columns whose sequences are behind
 	b, start, last := &pgx.Batch{}, 0, ""
 	wrong := func(i int, err error) error { return fmt.Errorf("%d: %s[%d]: %w", t.rows[i].line, t.name, i, err) }
 	flush := func() error {
@@ -114,6 +114,9 @@ func (t table) insert(ctx context.Context, tx *pgdbm.Tx) error {
 			if err := flush(); err != nil {
 				return err
 			}
+			if err := t.advance(ctx, tx, given, names); err != nil {
+				return err
+			}
 			b, start, last = &pgx.Batch{}, i, sql
 		}
 		if len(names) == 0 {
@@ -122,16 +125,13 @@ func (t table) insert(ctx context.Context, tx *pgdbm.Tx) error {
 		}
 		b.Queue(sql, string(row.text))
 		for _, name := range names {
-			columns[name] = true
+			given[name] = true
 		}
 	}
-	if err := flush(); err != nil || len(columns) == 0 {
+	if err := flush(); err != nil {
 		return err
 	}
-	if err := t.advance(ctx, tx, slices.Sorted(maps.Keys(columns))); err != nil {
-		return fmt.Errorf("%d: %s: %w", t.line, t.name, err)
-	}
-	return nil
+	return t.advance(ctx, tx, given, nil)
 }
 
 // statement returns the INSERT of a row, and the columns that the row names.
@@ -177,23 +177,35 @@ func send(ctx context.Context, tx *pgdbm.Tx, b *pgx.Batch) (failed int, err erro
 	return 0, results.Close()
 }
 
-// advance moves the sequences behind columns whose values the rows have set
-// past the highest, so that the next insert does not collide.
-func (t table) advance(ctx context.Context, tx *pgdbm.Tx, columns []string) error {
+// advance moves the sequences behind columns whose values rows have given past
+// the highest, so that the next row that does not give them does not collide.
+// Those that it does give, too, can wait.
+func (t table) advance(ctx context.Context, tx *pgdbm.Tx, given map[string]bool, next []string) error {
+	var columns []string
+	for name := range given {
+		if !slices.Contains(next, name) {
+			columns = append(columns, name)
+			delete(given, name)
+		}
+	}
+	if len(columns) == 0 {
+		return nil
+	}
+	wrong := func(err error) error { return fmt.Errorf("%d: %s: sequences: %w", t.line, t.name, err) }
 	type sequence struct{ Column, Name string }
 	owned, err := pgdbm.FetchAll[sequence](ctx, tx, `select a.attname as column, s.seqrelid::regclass::text as name
 		from pg_attribute a join pg_sequence s on s.seqrelid = to_regclass(pg_get_serial_sequence('`+t.reference()+`', a.attname))
 		where a.attrelid = '`+t.reference()+`'::regclass and a.attname = any ($1) and a.attnum > 0 and not a.attisdropped
 		and s.seqincrement > 0`, columns)
 	if err != nil {
-		return fmt.Errorf("sequences: %w", err)
+		return wrong(err)
 	}
 	for _, s := range owned {
 		column := strings.ReplaceAll(pgx.Identifier{s.Column}.Sanitize(), "{{", "{{{{")
 		_, err := tx.Exec(ctx, `select setval(seqrelid::regclass, greatest((select max(`+column+`) from `+t.reference()+`),
 			pg_sequence_last_value(seqrelid::regclass), seqmin)) from pg_sequence where seqrelid = $1::regclass`, s.Name)
 		if err != nil {
-			return fmt.Errorf("sequence %s: %w", s.Name, err)
+			return wrong(err)
 		}
 	}
 	return nil

@@ -53,9 +53,15 @@ func TestSeedConvertsValuesAsTheServerDoes(t *testing.T) {
 func TestSeedMovesSequencesPastGivenIDs(t *testing.T) {
 	t.Parallel()
 	db := newShop(t)
-	pgdbmtest.Seed(t, db, files("a.json", `{"customers": [{"id": 7, "name": "Ada"}, {"name": "Bob"}], "items": [{"id": 3, "customer": 7}]}`))
+	pgdbmtest.Seed(t, db, files("a.json", `{
+		"customers": [{"id": 1, "name": "Ada"}, {"name": "Bob"}, {"id": 7, "name": "Carl"}, {"id": 6, "name": "Dan"}, {"name": "Dora"}, {"name": "Ed"}],
+		"items": [{"id": 3, "customer": 7}]
+	}`))
+	ids, err := pgdbm.FetchAll[int](t.Context(), db, "select id from {{tables.customers}} order by name")
+	testkit.NoError(t, err)
+	testkit.Equal(t, ids, []int{1, 2, 7, 6, 8, 9})
 	for sql, want := range map[string]int{
-		"insert into {{tables.customers}} (name) values ('Eve') returning id": 8,
+		"insert into {{tables.customers}} (name) values ('Eve') returning id": 10,
 		"insert into {{tables.items}} (customer) values (7) returning id":     4,
 	} {
 		id, err := pgdbm.FetchValue[int](t.Context(), db, sql)
