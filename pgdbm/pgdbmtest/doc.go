@@ -18,7 +18,8 @@
 // [NewTx] returns a transaction that is rolled back, [NewSet] the managers of
 // several modules, [NewFactory] makes several databases, [URL] is an address for
 // code that connects by itself, and [FX] puts an fx application under test on a
-// test's database. [Seed] loads rows from files.
+// test's database. [Seed] loads rows from files. A sub-test or fuzz target that
+// uses the database of its parent takes [DB.For].
 //
 // # How it is fast
 //
@@ -32,5 +33,8 @@
 // # Limits
 //
 // Objects of the whole server, such as roles, are not isolated. Helpers that end
-// the test (Fatalf) belong to the goroutine of the test.
+// the test (Fatalf) belong to the goroutine of the test. In a testing/synctest
+// bubble databases can be used, not made.
+//
+// docs/testing.md has all of it, with the variables of the environment.
 package pgdbmtest
