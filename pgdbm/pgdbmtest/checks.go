@@ -63,7 +63,7 @@ func (c *checks) Truncate(tables ...string) {
 	for i, table := range tables {
 		refs[i] = reference(table)
 	}
-	ctx, cancel := background(c.t)
+	ctx, cancel := background()
 	defer cancel()
 	if _, err := c.db.Exec(ctx, "truncate "+strings.Join(refs, ", ")+" restart identity cascade"); err != nil {
 		c.fail("Truncate", err)
@@ -95,7 +95,7 @@ func reference(table string) string { return "{{tables." + table + "}}" }
 
 // value returns the one value that a statement yields.
 func value[T any](c *checks, sql string, args ...any) (T, error) {
-	ctx, cancel := background(c.t)
+	ctx, cancel := background()
 	defer cancel()
 	return pgdbm.FetchValue[T](ctx, c.db, sql, args...)
 }

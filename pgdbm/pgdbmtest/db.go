@@ -57,7 +57,7 @@ func (db *DB) InSchema(name string) *DB {
 	if other == nil {
 		return nil
 	}
-	ctx, cancel := background(db.t)
+	ctx, cancel := background()
 	defer cancel()
 	if err := other.EnsureSchema(ctx); err != nil {
 		db.fail("InSchema", err)

@@ -1,6 +1,7 @@
 package pgdbmtest_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -71,6 +72,12 @@ func (f *fake) output() string {
 }
 
 func (f *fake) Helper() {}
+
+// Context is what Ginkgo ends a suite for when a Cleanup function calls it.
+func (f *fake) Context() context.Context {
+	f.Errorf("it was asked for its context")
+	return context.Background()
+}
 
 func (f *fake) Cleanup(fn func()) {
 	f.mu.Lock()

@@ -31,7 +31,7 @@ func open(t TB, opts []Option) *home {
 	if h == nil {
 		return nil
 	}
-	ctx, cancel := background(t)
+	ctx, cancel := background()
 	defer cancel()
 	h.endWith(t)
 	if err := h.connect(ctx); err != nil {
@@ -120,7 +120,7 @@ func (h *home) end(t TB) {
 	t.Helper()
 	h.over.Store(true)
 	if h.pool != nil {
-		ctx, cancel := background(t)
+		ctx, cancel := background()
 		defer cancel()
 		ctx, cancel = context.WithTimeout(ctx, closeTimeout)
 		defer cancel()

@@ -35,7 +35,7 @@ import (
 // on after the highest.
 func Seed(t TB, db pgdbm.DB, fsys fs.FS, paths ...string) map[string]int {
 	t.Helper()
-	ctx, cancel := background(t)
+	ctx, cancel := background()
 	defer cancel()
 	files, err := readFixtures(fsys, paths)
 	var counts map[string]int

@@ -38,7 +38,7 @@ func (s *Snapshot) RequireUnchanged() {
 // read returns the rows as text, in order.
 func (s *Snapshot) read() []string {
 	s.checks.t.Helper()
-	ctx, cancel := background(s.checks.t)
+	ctx, cancel := background()
 	defer cancel()
 	sql := "select to_json(r.*)::text from " + reference(s.table) + " r order by " + cmp.Or(s.orderBy, "1") // r alone may be a column
 	rows, err := pgdbm.FetchAll[string](ctx, s.checks.db, sql)

@@ -20,12 +20,9 @@ type TB interface {
 // helperTimeout bounds what a helper does for a test.
 const helperTimeout = time.Minute
 
-// background returns a context for work on behalf of a test. It does not end
-// with the test's own: helpers work in Cleanup functions too.
-func background(t TB) (context.Context, context.CancelFunc) {
-	ctx := context.Background()
-	if c, ok := t.(interface{ Context() context.Context }); ok {
-		ctx = context.WithoutCancel(c.Context())
-	}
-	return context.WithTimeout(ctx, helperTimeout)
+// background returns a context for work on behalf of a test. It does not come from
+// the test's own, which has ended when Cleanup functions run, and which Ginkgo
+// does not let them ask for.
+func background() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), helperTimeout)
 }

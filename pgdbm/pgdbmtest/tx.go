@@ -34,7 +34,7 @@ func NewTx(t TB, opts ...Option) *Tx {
 		t.Fatalf("%v", err)
 		return nil
 	}
-	ctx, cancel := background(t)
+	ctx, cancel := background()
 	defer cancel()
 	tx, err := h.pool.Pgx().Begin(ctx)
 	if err != nil {
@@ -43,7 +43,7 @@ func NewTx(t TB, opts ...Option) *Tx {
 	}
 	t.Cleanup(func() {
 		h.over.Store(true)
-		ctx, cancel := background(t)
+		ctx, cancel := background()
 		defer cancel()
 		_ = tx.Rollback(ctx) // a connection that cannot roll back is closed
 	})
