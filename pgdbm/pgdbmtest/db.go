@@ -1,6 +1,8 @@
 package pgdbmtest
 
 import (
+	"slices"
+
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -78,7 +80,8 @@ func (db *DB) Name() string { return db.home.database.Name() }
 
 // URL returns the address of the database, for code that connects by itself and
 // closes what it opens. A connection that is still open at the end of the test
-// is reported.
+// is reported. Who uses it is the user that migrates, whatever [WithRole] says;
+// [DB.Config] has the role.
 func (db *DB) URL() string { return db.home.database.ConnString() }
 
 // Config returns a configuration that opens the same database, with the same
@@ -102,14 +105,20 @@ func (db *DB) Keep() { db.home.database.Keep() }
 
 // URL returns the address of a database as [New] makes it, for code that
 // connects by itself and closes what it opens. A connection that is still open at
-// the end of the test is reported. The address says nothing of a role or a pool
-// size.
+// the end of the test is reported. An address has no pool size, and no role: with
+// [WithRole] the test ends, for it would test nothing.
 func URL(t TB, opts ...Option) string {
 	t.Helper()
-	h := create(t, opts)
+	h := create(t, append(slices.Clip(opts), roleless))
 	if h == nil {
 		return ""
 	}
 	h.endWith(t)
 	return h.database.ConnString()
+}
+
+func roleless(r *recipe) {
+	if r.role != "" {
+		r.wrong("URL: an address does not say WithRole(%q): use New, and Config for code that opens pools", r.role)
+	}
 }

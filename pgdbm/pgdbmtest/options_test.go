@@ -47,6 +47,13 @@ func TestRoleIsNotTheOwner(t *testing.T) {
 	testkit.ErrorIs(t, err, pgdbm.ErrPermission)
 	_, err = db.Exec(t.Context(), "insert into {{tables.notes}} values ('theirs', 'boss')")
 	testkit.ErrorIs(t, err, pgdbm.ErrPermission)
+
+	again, err := pgdbm.Open(t.Context(), db.Config())
+	testkit.NoError(t, err)
+	testkit.NoError(t, again.Pgx().QueryRow(t.Context(), "select current_user").Scan(&user))
+	testkit.Equal(t, user, role)
+	testkit.NoError(t, again.Close(t.Context()))
+	wantFatal(t, func(f *fake) { pgdbmtest.URL(f, pgdbmtest.WithRole(role)) }, `pgdbmtest: URL: an address does not say WithRole("pgdbm_test_clerk")`)
 }
 
 func TestMinVersion(t *testing.T) {
