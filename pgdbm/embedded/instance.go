@@ -90,9 +90,11 @@ func (i *instance) initdb(ctx context.Context) error {
 	if i.Bin.Major >= 18 {
 		args = append(args, "--no-data-checksums")
 	}
+	// Text search and messages go by the system's locale, whoever sorts.
 	locales := [][]string{{"--locale=C.UTF-8"}, {"--locale=C"}}
 	if i.Bin.Major >= 17 {
-		locales = slices.Insert(locales, 0, []string{"--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"})
+		builtin := []string{"--locale-provider=builtin", "--builtin-locale=C.UTF-8"}
+		locales = slices.Insert(locales, 0, append(builtin, "--locale=C.UTF-8"), append(builtin, "--locale=C"))
 	}
 	var failure error
 	for _, locale := range locales {

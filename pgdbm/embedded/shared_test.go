@@ -38,6 +38,7 @@ func TestSharedServer(t *testing.T) {
 		equal(t, query[string](t, first.ConnString("postgres"), "SHOW "+setting), want)
 	}
 	equal(t, query[string](t, first.ConnString("postgres"), "SELECT upper('grün')"), "GRÜN")
+	equal(t, query[string](t, first.ConnString("postgres"), "SELECT to_tsvector('simple', 'GRÜN')::text"), "'grün':1")
 
 	_, err := os.Stat(first.DataDir())
 	noError(t, err)
