@@ -57,41 +57,45 @@ func newFinder(a account, stateDir string) finder {
 	}
 }
 
-// find returns the newest binaries of the wanted major version (0 for any),
-// downloading them if there are none.
+// find returns binaries of the wanted major version, downloading them if there
+// are none. 0 wants the version that PGDBM_PG_VERSION names, or any.
 func (f finder) find(ctx context.Context, major int) (binaries, error) {
-	if named := f.getenv("PGDBM_PG_BIN"); named != "" {
-		return f.named(ctx, named, major)
+	want, err := f.wanted(major)
+	if err != nil {
+		return binaries{}, err
 	}
-	found, tried := f.installed(ctx, major)
+	if dir := f.getenv("PGDBM_PG_BIN"); dir != "" {
+		return f.named(ctx, dir, want)
+	}
+	found, tried := f.present(ctx, want.major)
 	if len(found) > 0 {
 		return found[0], nil
 	}
 	if f.getenv("PGDBM_DOWNLOAD") == "off" {
-		return binaries{}, noBinaries(major, append(tried, "download: forbidden by PGDBM_DOWNLOAD=off"))
+		return binaries{}, noBinaries(want, append(tried, "download: forbidden by PGDBM_DOWNLOAD=off"))
 	}
-	how, err := f.download(ctx, major)
+	how, err := f.download(ctx, want.major)
 	tried = append(tried, how...)
 	if err != nil {
-		return binaries{}, noBinaries(major, append(tried, "download: "+err.Error()))
+		return binaries{}, noBinaries(want, append(tried, "download: "+err.Error()))
 	}
-	if found, _ = f.installed(ctx, major); len(found) == 0 {
-		return binaries{}, noBinaries(major, append(tried, "download: "+f.cache+" is empty again"))
+	if found, _ = f.present(ctx, want.major); len(found) == 0 {
+		return binaries{}, noBinaries(want, append(tried, "download: "+f.cache+" is empty again"))
 	}
 	return found[0], nil
 }
 
 // named takes the directory that PGDBM_PG_BIN names, or its bin directory.
 // A wrong name is an error, never a reason to look elsewhere.
-func (f finder) named(ctx context.Context, dir string, major int) (binaries, error) {
+func (f finder) named(ctx context.Context, dir string, want wanted) (binaries, error) {
 	b, err := f.look(ctx, dir)
 	if err != nil {
 		if inner, err2 := f.look(ctx, filepath.Join(dir, "bin")); err2 == nil {
 			b, err = inner, nil
 		}
 	}
-	if err == nil && major != 0 && b.Major != major {
-		err = fmt.Errorf("is PostgreSQL %s, wanted is %d", b.Version, major)
+	if err == nil && want.major != 0 && b.Major != want.major {
+		err = want.missed(b.Version)
 	}
 	if err != nil {
 		return b, fmt.Errorf("embedded: PGDBM_PG_BIN=%s: %w", dir, err)
@@ -99,52 +103,73 @@ func (f finder) named(ctx context.Context, dir string, major int) (binaries, err
 	return b, nil
 }
 
-// installed returns all usable binaries, newest first, and what was looked at.
-func (f finder) installed(ctx context.Context, major int) (found []binaries, tried []string) {
-	seen := map[string]bool{}
-	consider := func(where, dir string) {
-		if dir == "" {
-			tried = append(tried, where+": not there")
-			return
-		}
-		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
-			dir = resolved
-		}
-		if seen[dir] {
-			return
-		}
-		seen[dir] = true
-		b, err := f.look(ctx, dir)
-		switch {
-		case err != nil:
-			tried = append(tried, fmt.Sprintf("%s: %s: %v", where, dir, err))
-		case major != 0 && b.Major != major:
-			tried = append(tried, fmt.Sprintf("%s: %s is PostgreSQL %s", where, dir, b.Version))
-		default:
-			found = append(found, b)
+// present returns the usable binaries on this machine, newest first, and what
+// was looked at. Those of the cache count only where nothing is installed: else a
+// download for one run, with a version that it asked for, would change what all
+// later runs use.
+func (f finder) present(ctx context.Context, major int) (found []binaries, tried []string) {
+	c := candidates{finder: f, major: major, seen: map[string]bool{}}
+	c.consider(ctx, "postgres in PATH", f.inPath())
+	for _, glob := range f.search {
+		c.glob(ctx, glob)
+	}
+	if len(c.found) == 0 { // asking it takes a moment
+		c.consider(ctx, "pg_config --bindir", f.bindir(ctx))
+	}
+	if len(c.found) == 0 {
+		if err := f.ownCache(); err == nil {
+			c.glob(ctx, filepath.Join(f.cache, "*", "bin"))
+		} else if !errors.Is(err, os.ErrNotExist) {
+			c.tried = append(c.tried, err.Error())
 		}
 	}
-	consider("postgres in PATH", f.inPath())
-	globs := slices.Clone(f.search)
-	if err := f.ownCache(); err == nil {
-		globs = append(globs, filepath.Join(f.cache, "*", "bin"))
-	} else if !errors.Is(err, os.ErrNotExist) {
-		tried = append(tried, err.Error())
+	slices.SortStableFunc(c.found, func(a, b binaries) int { return compareVersions(b.Version, a.Version) })
+	return c.found, c.tried
+}
+
+// candidates collects binaries.
+type candidates struct {
+	finder
+
+	major int             // the wanted one, 0 for any
+	seen  map[string]bool // directories
+	found []binaries
+	tried []string // in vain
+}
+
+// glob considers all directories of a pattern.
+func (c *candidates) glob(ctx context.Context, glob string) {
+	dirs, err := filepath.Glob(glob)
+	if err != nil || len(dirs) == 0 {
+		c.tried = append(c.tried, glob+": nothing there")
 	}
-	for _, glob := range globs {
-		dirs, err := filepath.Glob(glob)
-		if err != nil || len(dirs) == 0 {
-			tried = append(tried, glob+": nothing there")
-		}
-		for _, dir := range dirs {
-			consider(glob, dir)
-		}
+	for _, dir := range dirs {
+		c.consider(ctx, glob, dir)
 	}
-	if len(found) == 0 { // last, for asking it takes longer than joining a server
-		consider("pg_config --bindir", f.bindir(ctx))
+}
+
+// consider looks at one directory, once.
+func (c *candidates) consider(ctx context.Context, where, dir string) {
+	if dir == "" {
+		c.tried = append(c.tried, where+": not there")
+		return
 	}
-	slices.SortStableFunc(found, func(a, b binaries) int { return compareVersions(b.Version, a.Version) })
-	return found, tried
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
+	}
+	if c.seen[dir] {
+		return
+	}
+	c.seen[dir] = true
+	b, err := c.look(ctx, dir)
+	switch {
+	case err != nil:
+		c.tried = append(c.tried, fmt.Sprintf("%s: %s: %v", where, dir, err))
+	case c.major != 0 && b.Major != c.major:
+		c.tried = append(c.tried, fmt.Sprintf("%s: %s is PostgreSQL %s", where, dir, b.Version))
+	default:
+		c.found = append(c.found, b)
+	}
 }
 
 // inPath returns the directory of the server program in PATH, which may be a
@@ -216,19 +241,17 @@ func (f finder) look(ctx context.Context, dir string) (binaries, error) {
 }
 
 // noBinaries explains what was tried, and what to do: one command a line.
-func noBinaries(major int, tried []string) error {
-	want := "PostgreSQL " + strconv.Itoa(minVersion) + " or newer"
-	deb, rest := "postgresql", ""
-	if major != 0 {
-		want = "PostgreSQL " + strconv.Itoa(major)
-		deb, rest = "postgresql-"+strconv.Itoa(major), strconv.Itoa(major)
+func noBinaries(want wanted, tried []string) error {
+	deb, brew, rest, last := "postgresql", "postgresql", "", ""
+	if want.major != 0 {
+		rest = strconv.Itoa(want.major)
+		deb, brew = "postgresql-"+rest, "postgresql@"+rest
 	}
-	brew := "postgresql"
-	if rest != "" {
-		brew = "postgresql@" + rest
+	if want.variable != "" {
+		last = "\n  unset " + want.variable
 	}
 	return fmt.Errorf("%w: wanted is %s\ntried:\n  %s\nany of these helps:\n"+
 		"  apt-get install %s\n  dnf install postgresql%s-server\n  apk add postgresql%s\n  brew install %s\n"+
-		"  export PGDBM_PG_BIN=/path/to/postgresql/bin",
-		ErrNoBinaries, want, strings.Join(tried, "\n  "), deb, rest, rest, brew)
+		"  export PGDBM_PG_BIN=/path/to/postgresql/bin%s",
+		ErrNoBinaries, want, strings.Join(tried, "\n  "), deb, rest, rest, brew, last)
 }

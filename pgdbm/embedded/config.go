@@ -18,8 +18,9 @@ const (
 // Config says which server to start. The zero value is the shared test server
 // of the newest PostgreSQL that is installed.
 type Config struct {
-	// Version is the wanted major version, 14 or newer. 0 takes the newest
-	// that is installed, or that of an existing DataDir.
+	// Version is the wanted major version, 14 or newer. 0 takes that of an
+	// existing DataDir, else the one that PGDBM_PG_VERSION names, else the
+	// newest that is installed.
 	Version int
 
 	// Private starts a server of this process's own, durable, that

@@ -23,7 +23,20 @@
 // The package works as root (the server then runs as the user postgres, or
 // nobody) and as an ordinary user, on Linux and macOS.
 //
-// It reads three variables of the environment: PGDBM_PG_BIN names the directory
-// of the binaries, PATH is searched for them, and PGDBM_DOWNLOAD=off forbids
-// downloads.
+// # Which PostgreSQL
+//
+// The newest that is installed; where none is, the newest that was downloaded
+// before; where there is none either, one is downloaded, its checksum verified,
+// and kept in /var/cache/pgdbm (for root) or in the user's cache directory. So
+// what was downloaded for one run never replaces what the system has. A certain
+// version is looked for in the same order.
+//
+// The environment has a say:
+//
+//   - PGDBM_PG_VERSION=14 asks for that major version, in all that this package
+//     starts, unless [Config.Version] or an existing [Config.DataDir] does.
+//   - PGDBM_PG_BIN names the directory of the binaries. It is an error if they are
+//     not of the version that is asked for.
+//   - PGDBM_DOWNLOAD=off forbids downloads.
+//   - PATH is searched for the server and for pg_config.
 package embedded

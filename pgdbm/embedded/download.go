@@ -44,12 +44,15 @@ func (f finder) download(ctx context.Context, major int) (tried []string, err er
 	if err := f.ownCache(); err != nil {
 		return nil, err
 	}
+	if err := f.openCache(); err != nil {
+		return nil, err
+	}
 	held, err := lock(ctx, filepath.Join(f.cache, "lock"))
 	if err != nil {
 		return nil, err
 	}
 	defer held.Close() //nolint:errcheck // closing releases the lock
-	if found, _ := f.installed(ctx, major); len(found) > 0 {
+	if found, _ := f.present(ctx, major); len(found) > 0 {
 		return nil, nil
 	}
 	f.clear()
@@ -72,6 +75,15 @@ func (f finder) ownCache() error {
 		}
 	}
 	return nil
+}
+
+// openCache lets the server's user pass through, whatever the umask was when the
+// directories were made.
+func (f finder) openCache() error {
+	if f.account.entry(f.cache) == nil {
+		return nil
+	}
+	return errors.Join(os.Chmod(filepath.Dir(f.cache), 0o755), os.Chmod(f.cache, 0o755)) //nolint:gosec // for others to read
 }
 
 // clear removes what killed processes have left in the cache.
@@ -104,7 +116,11 @@ func (f finder) install(ctx context.Context, s source, major int) error {
 	if major != 0 && b.Major != major {
 		return fmt.Errorf("got PostgreSQL %s, wanted is %d", b.Version, major)
 	}
-	return os.Rename(tree, filepath.Join(f.cache, b.Version))
+	final := filepath.Join(f.cache, b.Version)
+	if err := os.RemoveAll(final); err != nil { // what is there was not usable, or not found
+		return err
+	}
+	return os.Rename(tree, final)
 }
 
 // readable lets everybody read a tree, whatever the umask was.
