@@ -62,7 +62,7 @@ func fetchArchiveFrom(ctx context.Context, upstream, dir string, major int) erro
 		return err
 	}
 	tree := filepath.Join(dir, "pg")
-	err = embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+	library := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(embeddedpostgres.PostgresVersion(version)).
 		BinaryRepositoryURL(m.url).
 		CachePath(filepath.Join(dir, "archive")).
@@ -71,7 +71,9 @@ func fetchArchiveFrom(ctx context.Context, upstream, dir string, major int) erro
 		// and fails there, for "." cannot be removed: it never starts anything.
 		DataPath(tree + "/.").
 		Port(uint32(port)).
-		Logger(io.Discard)).Start()
+		Logger(io.Discard))
+	err = library.Start()
+	removeLog(library)
 	if err := m.failure(); err != nil {
 		return err
 	}
@@ -79,6 +81,22 @@ func fetchArchiveFrom(ctx context.Context, upstream, dir string, major int) erro
 		return err
 	}
 	return nil
+}
+
+// removeLog closes and removes the file that the library makes for the log of a
+// server, in the directory for temporary files, and forgets.
+func removeLog(library *embeddedpostgres.EmbeddedPostgres) {
+	logger := reflect.ValueOf(library).Elem().FieldByName("syncedLogger")
+	if logger.Kind() != reflect.Pointer || logger.IsNil() {
+		return
+	}
+	file := logger.Elem().FieldByName("file")
+	if !file.IsValid() || file.Type() != reflect.TypeFor[*os.File]() || file.IsNil() {
+		return
+	}
+	f := (*os.File)(file.UnsafePointer())
+	_ = f.Close() // only space is lost
+	_ = os.Remove(f.Name())
 }
 
 // mirror stands between the library and the repository and hands on only what

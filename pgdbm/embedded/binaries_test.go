@@ -127,7 +127,7 @@ func TestFindDownloads(t *testing.T) {
 
 func TestCompareVersions(t *testing.T) {
 	t.Parallel()
-	ascending := strings.Fields("9.6.24 14.0 15.9 15.10 18devel 18beta1 18beta2 18rc1 18.0 18.3.0 18.10")
+	ascending := strings.Fields("9.6.24 14.0 15.9 15.10 18devel 18beta1 18beta2 18rc1 18.0 18.3.0-alpha.9 18.3.0-beta.16 18.3.0-beta.17 18.10.0-beta.2 18.10.1")
 	for i, a := range ascending[1:] {
 		if b := ascending[i]; embedded.CompareVersions(a, b) <= 0 {
 			t.Errorf("%s is not after %s", a, b)

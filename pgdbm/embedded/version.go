@@ -79,6 +79,8 @@ func (f finder) remember(known map[string]seen) {
 }
 
 // compareVersions orders "9.6", "15.18", "18beta1" and "18.3.0" by their numbers.
+// What follows a hyphen is the state of a package, not of the server in it:
+// "18.3.0-beta.17" is the 17th package of 18.3.
 func compareVersions(a, b string) int {
 	return slices.Compare(numbersOf(a), numbersOf(b))
 }
@@ -92,11 +94,12 @@ func numbersOf(version string) []int {
 		}
 		ns = append(ns, n)
 	}
+	server, _, _ := strings.Cut(version, "-")
 	switch { // older than 18.0
 	case len(ns) < 2:
-	case strings.Contains(version, "rc"):
+	case strings.Contains(server, "rc"):
 		ns[1] -= 1000
-	case strings.Contains(version, "beta"):
+	case strings.Contains(server, "beta"):
 		ns[1] -= 2000
 	}
 	return ns
