@@ -75,6 +75,10 @@ func open(ctx context.Context, e env) (*kit, error) {
 	if err := k.admin.QueryRow(ctx, facts).Scan(&k.version, &super, &create, &k.synced); err != nil {
 		return nil, fmt.Errorf("testkit: %w", err)
 	}
+	if err := k.checkVersion(); err != nil {
+		k.admin.Close()
+		return nil, err
+	}
 	if !create {
 		return nil, fmt.Errorf("testkit: the user of %s may not create databases: ALTER ROLE … CREATEDB", srv.about)
 	}

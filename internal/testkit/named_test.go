@@ -94,6 +94,17 @@ func TestNamedServerIsUsed(t *testing.T) {
 	k.Close()
 }
 
+func TestNamedServerOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	url := testkit.ConnString(t)
+	major := query[string](t, url, "SELECT (current_setting('server_version_num')::int / 10000)::text")
+	k, err := testkit.Open(t.Context(), map[string]string{"TEST_DATABASE_URL": url, "PGDBM_PG_VERSION": major})
+	testkit.NoError(t, err)
+	k.Close()
+	_, err = testkit.Open(t.Context(), map[string]string{"TEST_DATABASE_URL": url, "PGDBM_PG_VERSION": "99"})
+	testkit.ErrorContains(t, err, "PGDBM_PG_VERSION=99, but the tests run on PostgreSQL "+major, "named by TEST_DATABASE_URL: unset one of the two")
+}
+
 func TestEnvironmentMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := testkit.Open(t.Context(), map[string]string{"PGDBM_TEST_IDLE": "soon"})
