@@ -57,23 +57,28 @@ func fetchArchiveFrom(ctx context.Context, upstream, dir string, major int) erro
 		return err
 	}
 	defer m.close()
-	port, err := freePort(ctx)
-	if err != nil {
-		return err
-	}
 	tree := filepath.Join(dir, "pg")
-	library := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
-		Version(embeddedpostgres.PostgresVersion(version)).
-		BinaryRepositoryURL(m.url).
-		CachePath(filepath.Join(dir, "archive")).
-		RuntimePath(tree).
-		// Start first downloads and unpacks, then clears the data directory,
-		// and fails there, for "." cannot be removed: it never starts anything.
-		DataPath(tree + "/.").
-		Port(uint32(port)).
-		Logger(io.Discard))
-	err = library.Start()
-	removeLog(library)
+	for range 5 { // the library wants a free port, which may be taken before it looks
+		var port int
+		if port, err = freePort(ctx); err != nil {
+			return err
+		}
+		library := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+			Version(embeddedpostgres.PostgresVersion(version)).
+			BinaryRepositoryURL(m.url).
+			CachePath(filepath.Join(dir, "archive")).
+			RuntimePath(tree).
+			// Start first downloads and unpacks, then clears the data directory,
+			// and fails there, for "." cannot be removed: it never starts anything.
+			DataPath(tree + "/.").
+			Port(uint32(port)).
+			Logger(io.Discard))
+		err = library.Start()
+		removeLog(library)
+		if err == nil || !strings.Contains(err.Error(), "already listening") {
+			break
+		}
+	}
 	if err := m.failure(); err != nil {
 		return err
 	}
