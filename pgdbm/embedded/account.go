@@ -84,7 +84,7 @@ func (a account) usable(ctx context.Context, bin string) (account, error) {
 	switch {
 	case err == nil:
 		return a, nil
-	case errors.Is(err, syscall.EPERM) && a.mapped != nil: // setuid is not for this root
+	case (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL)) && a.mapped != nil: // setuid is not for this root
 		return a.mapped.usable(ctx, bin)
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EINVAL):
 		return a, fmt.Errorf("embedded: the system does not let uid %d run PostgreSQL as %s: "+

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,6 +57,8 @@ type Config struct {
 
 	// Logger receives what is done and how long it took. Nil is silent.
 	Logger *slog.Logger
+
+	patience time.Duration // with a shared server that runs and does not answer
 }
 
 // withDefaults returns the configuration with its defaults filled in, or an
@@ -89,6 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Idle < time.Second {
 		bad("Idle %s is too short: 1s or longer", c.Idle)
 	}
+	c.patience = cmp.Or(c.patience, 10*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"path/filepath"
+	"time"
 )
 
 // FetchPackageWith downloads with a client of the test's own.
@@ -56,3 +57,13 @@ func (s *Server) DataDir() string { return s.inst.Data }
 
 // Home returns the directory that holds a shared server's instances.
 func (s *Server) Home() string { return filepath.Dir(s.inst.Dir) }
+
+// SearchPaths are where distributions install PostgreSQL.
+var SearchPaths = searchPaths
+
+// Impatient returns the configuration with less patience with a server that
+// runs and does not answer.
+func (c Config) Impatient(patience time.Duration) Config {
+	c.patience = patience
+	return c
+}

@@ -118,6 +118,25 @@ func (i *instance) launch(ctx context.Context, settings map[string]string) (*pro
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		args = append(args, "-c", name+"="+settings[name])
 	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		p, err := i.try(ctx, args)
+		if err == nil || !strings.Contains(i.logTail(), "pre-existing shared memory block") || time.Now().After(deadline) {
+			return p, err
+		}
+		// Processes of a server that was killed are busy, and have not noticed.
+		endWorkers(i.Data)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
+}
+
+// try starts the server once.
+func (i *instance) try(ctx context.Context, args []string) (*process, error) {
 	log, err := os.OpenFile(i.logFile(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,8 +24,12 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
 )
 
-// helperVariable makes the test binary another process that uses a server.
-const helperVariable = "PGDBM_EMBEDDED_HELPER"
+// helperVariable makes the test binary another process that uses a server, or
+// with whereVariable only says in which directory it would be.
+const (
+	helperVariable = "PGDBM_EMBEDDED_HELPER"
+	whereVariable  = "PGDBM_EMBEDDED_WHERE"
+)
 
 func TestMain(m *testing.M) {
 	if config := os.Getenv(helperVariable); config != "" {
@@ -31,6 +38,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given { // these tests wait for processes, not for a processor
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))) // a number
 	}
 	os.Exit(m.Run())
 }
@@ -47,6 +60,9 @@ func help(config string) error {
 	var cfg embedded.Config
 	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
 		return err
+	}
+	if where := os.Getenv(whereVariable); where != "" {
+		return tell(cfg, where)
 	}
 	ctx, cancel := timeout()
 	defer cancel()
@@ -75,18 +91,45 @@ type helper struct {
 // begin starts a helper without waiting for its server.
 func begin(t *testing.T, cfg embedded.Config, env ...string) *helper {
 	t.Helper()
-	config, err := json.Marshal(cfg)
-	noError(t, err)
-	h := &helper{cmd: exec.CommandContext(t.Context(), os.Args[0])}
-	h.cmd.Env = append(append(os.Environ(), env...), helperVariable+"="+string(config))
+	return beginAs(t, cfg, nil, env...)
+}
+
+// beginAs is begin, of a process with these attributes.
+func beginAs(t *testing.T, cfg embedded.Config, attr *syscall.SysProcAttr, env ...string) *helper {
+	t.Helper()
+	h := &helper{cmd: command(t, cfg, attr, env...)}
 	h.cmd.Stderr = os.Stderr
+	var err error
 	h.stdin, err = h.cmd.StdinPipe()
 	noError(t, err)
 	out, err := h.cmd.StdoutPipe()
 	noError(t, err)
-	h.out = bufio.NewReader(out)
+	h.out = newReader(out)
 	noError(t, h.cmd.Start())
 	return h
+}
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }
+
+// command prepares a helper. The program is named as every user can reach it;
+// a variable without a value is not set.
+func command(t *testing.T, cfg embedded.Config, attr *syscall.SysProcAttr, env ...string) *exec.Cmd {
+	t.Helper()
+	config, err := json.Marshal(cfg)
+	noError(t, err)
+	program := os.Args[0]
+	if attr != nil {
+		program = "/proc/self/exe"
+	}
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Dir, cmd.SysProcAttr = "/", attr
+	cmd.Env = append(append(os.Environ(), env...), helperVariable+"="+string(config))
+	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(env, name)
+	})
+	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return !strings.Contains(v, "=") })
+	return cmd
 }
 
 // ready waits for the helper's server.

@@ -52,3 +52,17 @@ func worksIn(pid int, dir string) (yes, known bool) {
 	}
 	return cwd == dir, true
 }
+
+// endWorkers ends the processes that have dir as their working directory.
+func endWorkers(dir string) {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil {
+			continue
+		}
+		if yes, _ := worksIn(pid, dir); yes {
+			_ = syscall.Kill(pid, syscall.SIGQUIT) // it may have ended
+		}
+	}
+}

@@ -38,6 +38,7 @@ func TestPrivateServerLeavesNothing(t *testing.T) {
 
 func TestPrivateServerWithTCP(t *testing.T) {
 	t.Parallel()
+	takeUsualPort(t)
 	s := start(t, embedded.Config{Dir: stateDir(t), Private: true, TCP: true, Settings: map[string]string{"log_statement": "all"}})
 	u, err := url.Parse(s.ConnString("postgres"))
 	noError(t, err)

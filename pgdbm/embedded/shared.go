@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// answerTimeout is how long a running server may take to answer who joins it.
+// answerTimeout is how long a server may take to answer who joins it. One that is
+// running but busy is asked again.
 const answerTimeout = 2 * time.Second
 
 // testSettings trade durability for speed. Shared memory is mapped from files:
@@ -109,7 +110,7 @@ func (s *shared) start(ctx context.Context) (*Server, error) {
 		return nil, err
 	}
 	s.account = a
-	if inst != nil && last.Boot == bootID() && last.Bin == s.bin && inst.gone(ctx, 10*time.Second) {
+	if inst != nil && last.Boot == bootID() && last.Bin == s.bin && !inst.alive() {
 		inst.account = a
 		srv, err := s.launch(ctx, inst, Restarted)
 		if err == nil {
@@ -145,19 +146,17 @@ func (s *shared) instance(name string) *instance {
 	return &instance{Dir: dir, Data: filepath.Join(dir, "data"), Bin: s.bin, Port: 5432, account: s.account}
 }
 
-// join takes a lease of a server that is running. One that says that it is busy
-// starting or has no free connection is waited for.
+// join takes a lease of a server that is running. One that is busy starting or
+// stopping, has no free connection or no time to answer, is waited for.
 func (s *shared) join(ctx context.Context, inst *instance) (*Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		l, err := takeLease(ctx, inst.socketURL("postgres"), s.cfg.Idle, false)
+	for deadline := time.Now().Add(s.cfg.patience); ; {
+		l, err := s.ask(ctx, inst)
 		if err == nil {
 			return &Server{inst: inst, origin: Joined, lease: l}, nil
 		}
-		if !answered(err) {
+		if !answered(err) && !inst.alive() || time.Now().After(deadline) {
 			return nil, err
 		}
 		select {
@@ -166,6 +165,13 @@ func (s *shared) join(ctx context.Context, inst *instance) (*Server, error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// ask takes a lease of a server that answers in time.
+func (s *shared) ask(ctx context.Context, inst *instance) (*lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return takeLease(ctx, inst.socketURL("postgres"), s.cfg.Idle, false)
 }
 
 // fresh makes a new instance and removes those that nobody needs any more.

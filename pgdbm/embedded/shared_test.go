@@ -18,12 +18,30 @@ import (
 
 func TestSharedServer(t *testing.T) {
 	t.Parallel()
+	takeUsualPort(t)
 	cfg := embedded.Config{Dir: stateDir(t)}
+	servers := make(chan *embedded.Server, 4)
+	for range cap(servers) {
+		go func() {
+			s, err := embedded.Start(t.Context(), cfg)
+			if err != nil {
+				t.Error(err)
+			}
+			servers <- s
+		}()
+	}
+	origins := map[embedded.Origin]int{}
+	for range cap(servers) {
+		s := <-servers
+		if s == nil {
+			t.FailNow()
+		}
+		origins[s.Origin()]++
+		defer s.Close(t.Context()) //nolint:errcheck // the last is closed below
+	}
+	equal(t, fmt.Sprint(origins), fmt.Sprint(map[embedded.Origin]int{embedded.Started: 1, embedded.Joined: 3}))
 	first := start(t, cfg)
-	equal(t, first.Origin(), embedded.Started)
-	second := start(t, cfg)
-	equal(t, second.Origin(), embedded.Joined)
-	equal(t, second.ConnString("postgres"), first.ConnString("postgres"))
+	equal(t, first.Origin(), embedded.Joined)
 	if !strings.HasPrefix(first.String(), "PostgreSQL "+first.Version()+" from /") {
 		t.Errorf("described as %q", first)
 	}
@@ -32,8 +50,9 @@ func TestSharedServer(t *testing.T) {
 	}
 
 	for setting, want := range map[string]string{
-		"server_encoding": "UTF8", "fsync": "off", "listen_addresses": "", "autovacuum": "off",
-		"max_connections": "500", "TimeZone": "UTC", "dynamic_shared_memory_type": "mmap",
+		"server_encoding": "UTF8", "listen_addresses": "", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+		"autovacuum": "off", "max_connections": "500", "max_locks_per_transaction": "256", "max_prepared_transactions": "20",
+		"TimeZone": "UTC", "log_timezone": "UTC", "dynamic_shared_memory_type": "mmap",
 	} {
 		equal(t, query[string](t, first.ConnString("postgres"), "SHOW "+setting), want)
 	}
@@ -42,7 +61,7 @@ func TestSharedServer(t *testing.T) {
 
 	_, err := os.Stat(first.DataDir())
 	noError(t, err)
-	fi, err := os.Stat(filepath.Dir(strings.TrimPrefix(first.DataDir(), "")))
+	fi, err := os.Stat(filepath.Dir(first.DataDir()))
 	noError(t, err)
 	equal(t, fi.Mode().Perm(), 0o711)
 	for _, dir := range []string{"data", "s"} {
@@ -50,6 +69,16 @@ func TestSharedServer(t *testing.T) {
 		noError(t, err)
 		equal(t, fi.Mode().Perm(), 0o700)
 	}
+
+	lock := filepath.Join(first.Home(), "lock")
+	f, err := os.Open(lock)
+	noError(t, err)
+	defer f.Close()                                         //nolint:errcheck // it was only locked
+	noError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX)) // another process, which is stuck
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = embedded.Start(ctx, cfg)
+	errorContains(t, err, "embedded: waiting for another process at "+lock, "deadline exceeded")
 }
 
 func TestSharedServerWithSettingsIsAnother(t *testing.T) {
@@ -115,7 +144,6 @@ func TestSharedServerWithBadState(t *testing.T) {
 	previous := start(t, cfg)
 	for name, spoil := range map[string]func(string) string{
 		"truncated":    func(s string) string { return s[:len(s)/2] },
-		"empty":        func(string) string { return "" },
 		"other boot":   func(s string) string { return strings.Replace(s, `"boot":"`, `"boot":"x`, 1) },
 		"other binary": func(s string) string { return strings.Replace(s, previous.Version(), "15.0", 1) },
 		"leads out":    func(string) string { return `{"instance":"../../etc"}` },
@@ -150,20 +178,6 @@ func TestSharedServerWithSpoiltData(t *testing.T) {
 
 	next := start(t, cfg)
 	equal(t, next.Origin(), embedded.Started)
-}
-
-// Ending all sessions takes the watchdog with it. Whoever is still there starts
-// another one.
-func TestWatchdogComesBack(t *testing.T) {
-	t.Parallel()
-	cfg := embedded.Config{Dir: stateDir(t), Idle: time.Second}
-	h := begin(t, cfg).ready(t)
-	pid := postmaster(h.DataDir)
-	execute(t, h.ConnString, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-	const sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pgdbm lease', 'pgdbm watchdog')"
-	testkit.Eventually(t, "lease and watchdog are back", func() bool { return query[int](t, h.ConnString, sessions) == 2 })
-	h.kill(t)
-	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 }
 
 func TestSharedServerStaysForOtherClients(t *testing.T) {
