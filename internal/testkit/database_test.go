@@ -2,6 +2,7 @@ package testkit_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 )
@@ -36,18 +38,36 @@ func TestDatabasesAreSeparate(t *testing.T) {
 	}
 }
 
+// Eight tests hold two databases each, at once: none waits for another.
 func TestTestsHoldSeveralDatabases(t *testing.T) {
 	t.Parallel()
-	for i := range 8 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			t.Parallel()
-			one, two := testkit.New(t, testkit.Template{}), testkit.New(t, testkit.Template{})
-			if one.Name() == two.Name() {
-				t.Error("one database was given out twice")
+	var holding, all sync.WaitGroup
+	holding.Add(8)
+	names := make(chan string, 16)
+	for range 8 {
+		all.Go(func() {
+			p := newProbe(t)
+			defer p.end()
+			one, two := testkit.New(p, testkit.Template{}), testkit.New(p, testkit.Template{})
+			holding.Done()
+			if p.Failed() {
+				t.Error(p.said())
+				return
 			}
-			testkit.Equal(t, query[int](t, one.ConnString(), "SELECT 1"), 1)
+			holding.Wait()
+			for _, d := range []*testkit.Database{one, two} {
+				names <- d.Name()
+				execute(t, d.ConnString(), "CREATE TABLE mine ()") // nobody else's is there
+			}
 		})
 	}
+	all.Wait()
+	close(names)
+	seen := map[string]bool{}
+	for name := range names {
+		seen[name] = true
+	}
+	testkit.Equal(t, len(seen), 16)
 }
 
 func TestConnStringAndPoolAreEmptyDatabases(t *testing.T) {
@@ -172,8 +192,7 @@ func TestRecyclingOff(t *testing.T) {
 func TestOrdinaryRole(t *testing.T) {
 	t.Parallel()
 	admin := openKit(t, nil)
-	const role = "pgdbm_test_ordinary"
-	dropRole(t, admin, role)
+	role := strings.Replace(testkit.New(t, testkit.Template{}).Name(), "pgdbm_t", "pgdbm_role", 1) // nobody else's
 	execute(t, admin.URL(admin.Admin()), "CREATE ROLE "+role+" LOGIN CREATEDB PASSWORD 'x'")
 	u := testkit.ConnString(t)
 	cfg, err := pgx.ParseConfig(u)
@@ -183,7 +202,7 @@ func TestOrdinaryRole(t *testing.T) {
 	}
 	k, err := testkit.Open(t.Context(), env)
 	testkit.NoError(t, err)
-	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	tpl := sqlTemplate(role, "CREATE TABLE t (id int)")
 	var names []string
 	for range 2 {
 		p := newProbe(t)
@@ -230,11 +249,11 @@ func TestFailingBuildIsRemembered(t *testing.T) {
 	t.Parallel()
 	k := openKit(t, nil)
 	builds := 0
-	tpl := testkit.Template{Key: t.Name(), Build: func(context.Context, string) error {
+	tpl := ownTemplate(t, "")
+	tpl.Build = func(context.Context, string) error {
 		builds++
 		return errors.New("0002_orders.sql:7: no such table")
-	}}
-	drop(t, tpl)
+	}
 	for range 3 {
 		p := newProbe(t)
 		k.New(p, tpl)
@@ -257,7 +276,7 @@ func TestBuildThatLeaksIsRefused(t *testing.T) {
 	k := openKit(t, nil)
 	var leaked *pgx.Conn
 	p := newProbe(t)
-	k.New(p, testkit.Template{Key: t.Name(), Build: func(ctx context.Context, connString string) (err error) {
+	k.New(p, testkit.Template{Key: t.Name() + rand.Text(), Build: func(ctx context.Context, connString string) (err error) {
 		leaked, err = pgx.Connect(ctx, connString)
 		return err
 	}})
@@ -275,7 +294,7 @@ func TestTemplateIsBuiltOnce(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	builds := 0
-	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	tpl := ownTemplate(t, "CREATE TABLE t (id int)")
 	build := tpl.Build
 	tpl.Build = func(ctx context.Context, connString string) error {
 		mu.Lock()
@@ -283,7 +302,6 @@ func TestTemplateIsBuiltOnce(t *testing.T) {
 		mu.Unlock()
 		return build(ctx, connString)
 	}
-	drop(t, tpl)
 	var group sync.WaitGroup
 	for range 4 { // processes
 		k := openKit(t, nil)
@@ -302,8 +320,7 @@ func TestTemplateIsBuiltOnce(t *testing.T) {
 
 func TestHalfMadeTemplateIsBuiltAgain(t *testing.T) {
 	t.Parallel()
-	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
-	drop(t, tpl)
+	tpl := ownTemplate(t, "CREATE TABLE t (id int)")
 	k := openKit(t, nil)
 	execute(t, k.URL(k.Admin()), "CREATE DATABASE "+k.TemplateName(tpl)) // a process was killed here
 	p := newProbe(t)
@@ -312,16 +329,7 @@ func TestHalfMadeTemplateIsBuiltAgain(t *testing.T) {
 	p.end()
 }
 
-// drop removes the template that an earlier run of the test may have left.
-func drop(t *testing.T, tpl testkit.Template) {
-	t.Helper()
-	k := openKit(t, nil)
-	name := k.TemplateName(tpl)
-	if exists(t, k, name) {
-		execute(t, k.URL(k.Admin()), "ALTER DATABASE "+name+" IS_TEMPLATE false")
-		execute(t, k.URL(k.Admin()), "DROP DATABASE "+name)
-	}
-}
+func asPgError(err error, target **pgconn.PgError) bool { return errors.As(err, target) }
 
 func errorOf(text string) error { return errors.New(text) }
 

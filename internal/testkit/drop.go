@@ -90,29 +90,42 @@ func (k *kit) evict(ctx context.Context, conn *pgxpool.Conn, name string) error 
 	return left(ctx, conn, name, 5*time.Second)
 }
 
-// release removes what would forbid to drop the database: prepared
-// transactions, which can be rolled back only in it, and replication slots.
+// release removes what would forbid to drop the database: replication slots,
+// prepared transactions and subscriptions. The last two go only from inside.
 func (k *kit) release(ctx context.Context, conn *pgxpool.Conn, name string) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1", name); err != nil {
 		return err
 	}
-	rows, err := conn.Query(ctx, "SELECT 'ROLLBACK PREPARED ' || quote_literal(gid) FROM pg_prepared_xacts WHERE database = $1", name)
+	_, err := k.within(ctx, conn, name, prepared+" UNION ALL "+subscriptions)
+	return err
+}
+
+const (
+	prepared      = "SELECT 'ROLLBACK PREPARED ' || quote_literal(gid) FROM pg_prepared_xacts WHERE database = $1"
+	subscriptions = `SELECT format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I', subname)
+		FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = $1)`
+)
+
+// within runs in the database what a query with its name returns, and says how
+// many statements those were.
+func (k *kit) within(ctx context.Context, conn *pgxpool.Conn, name, query string) (int, error) {
+	rows, err := conn.Query(ctx, query, name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(statements) == 0 {
-		return err
+		return 0, err
 	}
 	inside, err := pgx.Connect(ctx, k.server.connString(name))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer inside.Close(ctx) //nolint:errcheck // nothing is lost with it
 	for _, statement := range statements {
 		if _, err := inside.Exec(ctx, statement); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(statements), nil
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 )
 
 // end takes a database back from its test: to be kept for a person, to serve
@@ -43,19 +43,22 @@ func (k *kit) again(ctx context.Context, tb TB, d *Database) error {
 	tb.Helper()
 	s := d.slot
 	if d.exposed.Load() {
-		s.close(ctx)
-		if k.leaks(ctx, tb, s, nil) {
+		patience := time.Second // one that was closed a moment ago may still be on its way out
+		if !s.close(ctx) {
+			patience = 0
+		}
+		if k.leaks(ctx, tb, s, nil, patience) {
 			return errLeak
 		}
 	} else if !s.returned(ctx) {
-		k.leaks(ctx, tb, s, s.pool)
+		k.leaks(ctx, tb, s, s.pool, 0)
 		return errLeak
 	}
 	switch {
 	case !k.recycle:
 		return errNoRecycling
-	case s.tpl.unfit() != nil:
-		return s.tpl.unfit()
+	case s.facts.unfit != nil:
+		return s.facts.unfit
 	case s.uses >= maxUses:
 		return errWornOut
 	}
@@ -64,21 +67,9 @@ func (k *kit) again(ctx context.Context, tb TB, d *Database) error {
 			return err
 		}
 	}
-	return s.recycle(ctx)
-}
-
-// keep leaves the database to a person, under a name that no sweep touches.
-func (k *kit) keep(ctx context.Context, tb TB, s *slot) {
-	tb.Helper()
-	s.close(ctx)
-	name := strings.Replace(s.name, "pgdbm_t_", "pgdbm_kept_", 1)
-	_, err := k.admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", s.name)
-	if err == nil {
-		err = s.rename(ctx, name)
+	err := s.recycle(ctx)
+	if errors.Is(err, errLeak) {
+		k.leaks(ctx, tb, s, s.pool, 0)
 	}
-	if err != nil {
-		tb.Logf("testkit: the database cannot be kept: %v", err)
-		return
-	}
-	tb.Logf("testkit: kept for you:\n  psql '%s'\n  DROP DATABASE %s; when you are done", k.server.connString(name), name)
+	return err
 }

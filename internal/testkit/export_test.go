@@ -79,3 +79,6 @@ const MaxUses = maxUses
 
 // MaxFree is how many free databases a template keeps.
 const MaxFree = maxFree
+
+// Recycles reports whether databases serve more than one test.
+func (k *kit) Recycles() bool { return k.recycle }

@@ -13,12 +13,12 @@ import (
 // facts are what recycling has to know about a template's contents. Every clone
 // has them, with the same oids, so they are read from the first.
 type facts struct {
-	mu     sync.Mutex
-	known  bool
-	unfit  error   // why its databases cannot be recycled
-	tables []table // all of them; there are no others as long as no catalog has changed
-	others string  // oids of what else has rows and belongs to the template: toast
-	reset  string  // statement that puts all sequences back
+	unfit    error    // why its databases cannot be recycled
+	tables   []table  // all of them; there are no others as long as no catalog has changed
+	others   string   // oids of what else has rows or statistics: toast, materialized views, partitioned tables
+	reset    string   // statement that puts all sequences back
+	settings []string // of the application's own, which the database reads
+	stateful bool     // sessions have state that cannot be told or undone
 }
 
 // table is a table of the template.
@@ -28,25 +28,33 @@ type table struct {
 	seeded bool   // has rows of the template
 }
 
-// learn reads the facts, once.
-func (t *template) learn(ctx context.Context, conn *pgx.Conn) error {
-	t.facts.mu.Lock()
-	defer t.facts.mu.Unlock()
-	if t.facts.known {
-		return nil
-	}
-	if err := t.facts.read(ctx, conn); err != nil {
-		return fmt.Errorf("facts: %w", err)
-	}
-	t.facts.known = true
-	return nil
+// known are the facts of a template by its newest relation: one that was built
+// again, by this process or another, has others.
+type known struct {
+	mu    sync.Mutex
+	facts map[uint32]*facts
 }
 
-// unfit returns why no database of the template can be recycled, nil if they can.
-func (t *template) unfit() error {
-	t.facts.mu.Lock()
-	defer t.facts.mu.Unlock()
-	return t.facts.unfit
+// of returns the facts of a clone.
+func (k *known) of(ctx context.Context, conn *pgx.Conn) (*facts, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var newest uint32
+	if err := conn.QueryRow(ctx, "SELECT max(oid) FROM pg_class", pgx.QueryExecModeSimpleProtocol).Scan(&newest); err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	if f, ok := k.facts[newest]; ok {
+		return f, nil
+	}
+	f := &facts{}
+	if err := f.read(ctx, conn); err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	if k.facts == nil {
+		k.facts = map[uint32]*facts{}
+	}
+	k.facts[newest] = f
+	return f, nil
 }
 
 func (f *facts) read(ctx context.Context, conn *pgx.Conn) error {
@@ -71,11 +79,36 @@ func (f *facts) read(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	const others = "SELECT coalesce(string_agg(oid::text, ','), '') FROM pg_class WHERE relkind IN ('t', 'm') AND oid >= 16384"
+	const others = "SELECT coalesce(string_agg(oid::text, ','), '') FROM pg_class WHERE relkind IN ('t', 'm', 'p') AND oid >= 16384"
 	if err := conn.QueryRow(ctx, others, pgx.QueryExecModeSimpleProtocol).Scan(&f.others); err != nil {
 		return err
 	}
+	if err := f.readSettings(ctx, conn); err != nil {
+		return err
+	}
 	return f.readSequences(ctx, conn)
+}
+
+// readSettings finds the settings that functions, policies, views, defaults,
+// constraints and triggers read. SET app.tenant makes app.tenant known to its
+// session for good: RESET leaves it empty, where a new session has none. There is
+// no list of such settings, so they are known only by who reads them. A name that
+// is computed, or a language with variables that outlive a call, makes every
+// session suspect.
+func (f *facts) readSettings(ctx context.Context, conn *pgx.Conn) error {
+	const query = `WITH code (text) AS (
+		SELECT concat(prosrc, pg_get_function_sqlbody(oid)) FROM pg_proc WHERE oid >= 16384
+		UNION ALL SELECT concat(pg_get_expr(polqual, polrelid), ' ', pg_get_expr(polwithcheck, polrelid)) FROM pg_policy
+		UNION ALL SELECT pg_get_ruledef(oid) FROM pg_rewrite WHERE oid >= 16384
+		UNION ALL SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef
+		UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE oid >= 16384 AND contype = 'c'
+		UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgqual IS NOT NULL
+	), reads (name) AS (
+		SELECT lower((regexp_matches(text, 'current_setting"?\s*\(\s*(?:''([^'']*)''|[^''])', 'gi'))[1]) FROM code WHERE text ~* 'current_setting'
+	)
+	SELECT coalesce((SELECT array_agg(DISTINCT name) FROM reads WHERE name LIKE '%.%'), '{}'),
+		EXISTS (SELECT FROM reads WHERE name IS NULL) OR EXISTS (SELECT FROM pg_language WHERE lanname NOT IN ('internal', 'c', 'sql', 'plpgsql'))`
+	return conn.QueryRow(ctx, query, pgx.QueryExecModeSimpleProtocol).Scan(&f.settings, &f.stateful)
 }
 
 // readSequences prepares the statement that resets all sequences. All of them,

@@ -12,8 +12,8 @@ import (
 
 // leaks reports the sessions that a test has left open on its database, with
 // their last statements, and whether there are any. Idle connections of pool
-// are none.
-func (k *kit) leaks(ctx context.Context, tb TB, s *slot, pool *pgxpool.Pool) bool {
+// are none. Those that are about to leave have that long to do so.
+func (k *kit) leaks(ctx context.Context, tb TB, s *slot, pool *pgxpool.Pool, patience time.Duration) bool {
 	tb.Helper()
 	own := []uint32{}
 	if pool != nil {
@@ -25,7 +25,7 @@ func (k *kit) leaks(ctx context.Context, tb TB, s *slot, pool *pgxpool.Pool) boo
 	const query = `SELECT pid, coalesce(state, ''), coalesce(query, ''), coalesce(application_name, '') FROM pg_stat_activity
 		WHERE datname = $1 AND backend_type = 'client backend' AND pid <> ALL ($2::int4[])`
 	var found []string
-	for deadline := time.Now().Add(time.Second); ; { // one that was closed a moment ago may still be on its way out
+	for deadline := time.Now().Add(patience); ; {
 		rows, err := k.admin.Query(ctx, query, s.name, own)
 		if err != nil {
 			return true

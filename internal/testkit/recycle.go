@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -27,8 +28,10 @@ import (
 // its counters when it ends or when it is told to, and sessions that are not
 // ours are not accepted.
 //
-// What it cannot see are objects of the whole cluster (roles, tablespaces), and
-// a superuser who turned track_counts off in a session of his own.
+// What it cannot see are objects of the whole cluster (roles and their settings,
+// tablespaces), a superuser who turned track_counts off in a session of his own,
+// and in a session that goes on a setting of the application's own (SET app.x)
+// that nothing in the database reads.
 
 // baseline identifies the state of a database that is as new.
 type baseline struct {
@@ -36,9 +39,6 @@ type baseline struct {
 	xmin  string     // of its row in pg_database
 	reset *time.Time // of its statistics
 }
-
-// state is asked of a session before it forgets.
-const state = "SELECT EXISTS (SELECT FROM pg_listening_channels()), current_setting('track_counts')::bool; "
 
 // forget ends all that a session may carry over to the next test.
 const forget = "RESET ALL; SET SESSION AUTHORIZATION DEFAULT; UNLISTEN *; SELECT pg_advisory_unlock_all(); CLOSE ALL; " +
@@ -63,18 +63,22 @@ func (s *slot) note(ctx context.Context, conn *pgx.Conn) error {
 // reopen gives a database whose address or pool was in a test's hands a new
 // name and a new pool: whoever still knows the old ones reaches nothing.
 func (s *slot) reopen(ctx context.Context) error {
-	const query = "SELECT xmin::text FROM pg_database WHERE datname = $1"
+	const query = "SELECT xmin::text, EXISTS (SELECT FROM pg_prepared_xacts WHERE database = datname) FROM pg_database WHERE datname = $1"
 	var xmin string
-	if err := s.tpl.kit.admin.QueryRow(ctx, query, s.name).Scan(&xmin); err != nil {
+	var prepared bool
+	if err := s.tpl.kit.admin.QueryRow(ctx, query, s.name).Scan(&xmin, &prepared); err != nil {
 		return err
 	}
-	if xmin != s.state.xmin {
+	switch {
+	case xmin != s.state.xmin:
 		return errors.New("the database itself was altered")
+	case prepared: // renaming waits 5 s for them, in vain
+		return errors.New("prepared transactions are left")
 	}
 	if err := s.rename(ctx, s.tpl.kit.newName()); err != nil {
 		return err
 	}
-	if err := s.tpl.kit.admin.QueryRow(ctx, query, s.name).Scan(&s.state.xmin); err != nil {
+	if err := s.tpl.kit.admin.QueryRow(ctx, query, s.name).Scan(&s.state.xmin, nil); err != nil {
 		return err
 	}
 	return s.connect(ctx)
@@ -99,7 +103,8 @@ func (s *slot) recycle(ctx context.Context) error {
 }
 
 // sessions returns the pool's connections, each as new, and at least one. Those
-// that listened go: they may have notifications that nobody has read.
+// that listened go, for they may have notifications that nobody has read, and
+// those that made a setting of their own: it cannot be unmade.
 func (s *slot) sessions(ctx context.Context) (kept []*pgxpool.Conn, err error) {
 	idle := s.pool.AcquireAllIdle(ctx)
 	if len(idle) == 0 {
@@ -112,8 +117,8 @@ func (s *slot) sessions(ctx context.Context) (kept []*pgxpool.Conn, err error) {
 	for _, c := range idle {
 		conn := c.Conn()
 		reusable := false
-		if err == nil && (len(kept) < keepIdle) {
-			reusable, err = clean(ctx, conn)
+		if err == nil && len(kept) < keepIdle && !s.facts.stateful {
+			reusable, err = clean(ctx, conn, s.facts.settings)
 		}
 		if reusable {
 			kept = append(kept, c)
@@ -133,22 +138,47 @@ func (s *slot) sessions(ctx context.Context) (kept []*pgxpool.Conn, err error) {
 
 // clean makes a session as new. It reports false for one that is to be closed,
 // which is as good.
-func clean(ctx context.Context, conn *pgx.Conn) (bool, error) {
+func clean(ctx context.Context, conn *pgx.Conn, settings []string) (bool, error) {
 	if conn.PgConn().TxStatus() != 'I' {
 		return false, errors.New("a transaction was left open")
 	}
+	if conn.PgConn().ParameterStatus("client_encoding") != "UTF8" { // pgx refuses to go on
+		return false, nil
+	}
+	*conn.TypeMap() = *pgtype.NewMap() // without the types that a test has registered
+	clear(conn.PgConn().CustomData())
 	if err := conn.DeallocateAll(ctx); err != nil {
 		return false, err
 	}
-	results, err := conn.PgConn().Exec(ctx, state+forget).ReadAll()
+	results, err := conn.PgConn().Exec(ctx, state(settings)+forget).ReadAll()
 	if err != nil {
 		return false, err
 	}
-	listens, counts := string(results[0].Rows[0][0]) == "t", string(results[0].Rows[0][1]) == "t"
+	marked, counts := string(results[0].Rows[0][0]) == "t", string(results[0].Rows[0][1]) == "t"
 	if !counts {
 		return false, errors.New("track_counts was turned off")
 	}
-	return !listens, nil
+	return !marked && !notified(ctx, conn), nil
+}
+
+// state returns what is asked of a session before it forgets: whether it listens
+// or has one of the settings, and whether it counts.
+func state(settings []string) string {
+	var b strings.Builder
+	b.WriteString("SELECT EXISTS (SELECT FROM pg_listening_channels())")
+	for _, name := range settings {
+		b.WriteString(" OR current_setting('" + strings.ReplaceAll(name, "'", "''") + "', true) IS NOT NULL")
+	}
+	b.WriteString(", current_setting('track_counts')::bool; ")
+	return b.String()
+}
+
+// notified reports whether the driver holds a notification that nobody has read.
+func notified(ctx context.Context, conn *pgx.Conn) bool {
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	n, _ := conn.WaitForNotification(ended) // it waits for nothing
+	return n != nil
 }
 
 // outside returns what must be as it was about a database, as seen from another:
@@ -164,18 +194,21 @@ const outside = `SELECT pg_stat_get_db_numbackends(d.oid),
  FROM pg_database d WHERE d.oid = $1`
 
 // proof returns the query for what only the database itself knows: how many rows
-// were written that are none of the template's tables', then for each of those
-// how many were, and its size.
+// were written that are none of the template's tables'; how often those were
+// vacuumed or analyzed, which writes to pg_class without being counted; then for
+// each table how many rows were written, and its size.
 func (f *facts) proof(database uint32) string {
 	oids := make([]string, len(f.tables))
 	for i, t := range f.tables {
 		oids[i] = strconv.FormatUint(uint64(t.oid), 10)
 	}
-	tables := "unnest('{" + strings.Join(oids, ",") + "}'::oid[]) t"
+	tables, others := "unnest('{"+strings.Join(oids, ",")+"}'::oid[]) t", "unnest('{"+f.others+"}'::oid[]) t"
 	const written = "pg_stat_get_tuples_inserted(t) + pg_stat_get_tuples_updated(t) + pg_stat_get_tuples_deleted(t)"
+	const upkeep = "pg_stat_get_vacuum_count(t) + pg_stat_get_analyze_count(t) + pg_stat_get_autovacuum_count(t) + pg_stat_get_autoanalyze_count(t)"
 	return fmt.Sprintf(`SELECT pg_stat_get_db_tuples_inserted(%[1]d) + pg_stat_get_db_tuples_updated(%[1]d) + pg_stat_get_db_tuples_deleted(%[1]d)
- - (SELECT coalesce(sum(%[2]s), 0)::bigint FROM unnest('{%[3]s}'::oid[]) t), array(SELECT %[2]s FROM %[4]s), array(SELECT pg_relation_size(t) FROM %[4]s)`,
-		database, written, f.others, tables)
+ - (SELECT coalesce(sum(%[2]s), 0)::bigint FROM %[4]s),
+ (SELECT coalesce(sum(u), 0)::bigint FROM (SELECT %[5]s AS u FROM %[3]s UNION ALL SELECT %[5]s FROM %[4]s) s),
+ array(SELECT %[2]s FROM %[3]s), array(SELECT pg_relation_size(t) FROM %[3]s)`, database, written, tables, others, upkeep)
 }
 
 // prove returns an error unless nothing but rows has changed. It notes which
@@ -184,13 +217,13 @@ func (s *slot) prove(ctx context.Context, conn *pgx.Conn, own int) error {
 	if err := s.proveOutside(ctx, own); err != nil {
 		return err
 	}
-	var catalogs int64
+	var catalogs, upkeep int64
 	var written, sizes []int64
-	err := conn.QueryRow(ctx, s.tpl.facts.proof(s.state.oid), pgx.QueryExecModeSimpleProtocol).Scan(&catalogs, &written, &sizes)
+	err := conn.QueryRow(ctx, s.facts.proof(s.state.oid), pgx.QueryExecModeSimpleProtocol).Scan(&catalogs, &upkeep, &written, &sizes)
 	if err != nil {
 		return err
 	}
-	for i, t := range s.tpl.facts.tables {
+	for i, t := range s.facts.tables {
 		catalogs -= written[i]
 		switch {
 		case written[i] != 0 && t.seeded:
@@ -203,8 +236,11 @@ func (s *slot) prove(ctx context.Context, conn *pgx.Conn, own int) error {
 			s.touched = append(s.touched, t.name)
 		}
 	}
-	if catalogs != 0 {
+	switch {
+	case catalogs != 0:
 		return fmt.Errorf("the schema was changed (%d catalog rows)", catalogs)
+	case upkeep != 0:
+		return errors.New("tables were vacuumed or analyzed")
 	}
 	return nil
 }
@@ -237,7 +273,7 @@ func (s *slot) proveOutside(ctx context.Context, own int) error {
 
 // empty deletes all rows that tests have made and puts the sequences back.
 func (s *slot) empty(ctx context.Context, conn *pgx.Conn) error {
-	if len(s.touched) == 0 && s.tpl.facts.reset == "" {
+	if len(s.touched) == 0 && s.facts.reset == "" {
 		return nil
 	}
 	var b strings.Builder
@@ -245,7 +281,7 @@ func (s *slot) empty(ctx context.Context, conn *pgx.Conn) error {
 	for _, name := range s.touched {                         // every table that ever had rows, whatever the counters say
 		b.WriteString("DELETE FROM ONLY " + name + ";")
 	}
-	b.WriteString(s.tpl.facts.reset)
+	b.WriteString(s.facts.reset)
 	b.WriteString("SET session_replication_role = DEFAULT;")
 	_, err := conn.Exec(ctx, b.String(), pgx.QueryExecModeSimpleProtocol)
 	return err

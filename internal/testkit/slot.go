@@ -27,6 +27,7 @@ type slot struct {
 	tracer *tracer
 
 	uses    int
+	facts   *facts // nil where databases are not recycled
 	state   baseline
 	touched []string // tables in which tests have had rows
 }
@@ -42,7 +43,7 @@ func (s *slot) open(ctx context.Context) error {
 		return err
 	}
 	defer conn.Release()
-	if err := s.tpl.learn(ctx, conn.Conn()); err != nil {
+	if s.facts, err = s.tpl.known.of(ctx, conn.Conn()); err != nil {
 		return err
 	}
 	return s.note(ctx, conn.Conn())
@@ -68,20 +69,23 @@ func (s *slot) connect(ctx context.Context) error {
 	return s.pool.Ping(ctx)
 }
 
-// close ends the pool. A connection that a test never gave back makes the pool
-// wait for it: that is left to its own, and ended with the database.
-func (s *slot) close(ctx context.Context) {
+// close ends the pool and reports whether all is closed. A connection that a test
+// never gave back makes the pool wait for it: that is left to its own, and ended
+// with the database.
+func (s *slot) close(ctx context.Context) bool {
 	if s.pool == nil {
-		return
+		return true
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		s.pool.Close() // from now on it gives no connections
 	}()
-	if s.returned(ctx) {
-		<-done
+	if !s.returned(ctx) {
+		return false
 	}
+	<-done
+	return true
 }
 
 // returned reports whether all connections were given back. The pool counts one

@@ -47,7 +47,7 @@ type template struct {
 	fails error // what Build failed with
 
 	free  stock
-	facts facts
+	known known
 }
 
 // template returns the template of that key, which is built when it is first
