@@ -2,8 +2,10 @@ package testkit
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -84,7 +86,7 @@ func (k *kit) database(tb TB, t Template) *Database {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	s, err := k.slot(ctx, t)
-	if err != nil && k.revive(ctx) {
+	if err != nil && k.revive(ctx, err) {
 		s, err = k.slot(ctx, t)
 	}
 	if err != nil {
@@ -104,16 +106,24 @@ func (k *kit) database(tb TB, t Template) *Database {
 	return d
 }
 
-// slot returns a database of the template that is as new.
+// slot returns a database of the template that is as new. A template that
+// somebody has dropped since it was last used is built again.
 func (k *kit) slot(ctx context.Context, t Template) (*slot, error) {
 	tpl := k.template(t)
-	if err := tpl.ready(ctx); err != nil {
-		return nil, err
-	}
+	get := tpl.take
 	if t.Fresh {
-		return tpl.clone(ctx)
+		get = tpl.clone
 	}
-	return tpl.take(ctx)
+	for again := false; ; again = true {
+		if err := tpl.ready(ctx); err != nil {
+			return nil, err
+		}
+		s, err := get(ctx)
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != "3D000" || again {
+			return s, err
+		}
+		tpl.forget()
+	}
 }
 
 // Name returns the database's name.

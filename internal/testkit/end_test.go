@@ -1,6 +1,9 @@
 package testkit_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -52,6 +55,37 @@ func TestLogSQL(t *testing.T) {
 	testkit.NoError(t, err)
 	p.end()
 	testkit.Equal(t, p.said(), "sql: SELECT $1::text")
+}
+
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	k := ownServer(t) // where nobody else prunes
+	admin := k.URL(k.Admin())
+	half, foreign := k.TemplateName(sqlTemplate("half made", "")), "pgdbm_tpl_foreign"
+	for _, name := range []string{half, foreign} { // a killed process's, and who knows whose
+		execute(t, admin, "CREATE DATABASE "+name+" TEMPLATE template0"+k.Strategy())
+	}
+	for i := range testkit.KeepTemplates {
+		name := k.TemplateName(sqlTemplate(fmt.Sprint(i), ""))
+		execute(t, admin, "CREATE DATABASE "+name+" TEMPLATE template0 IS_TEMPLATE true"+k.Strategy())
+		execute(t, admin, fmt.Sprintf("COMMENT ON DATABASE %s IS 'last used 2001-01-%02dT00:00:00Z'", name, i+1))
+	}
+	used := sqlTemplate("used", "")
+	p := newProbe(t)
+	k.New(p, used)
+	execute(t, admin, "COMMENT ON DATABASE "+k.TemplateName(used)+" IS 'last used 2000-01-01T00:00:00Z'") // but it is in use
+	k.Prune(t.Context())
+	const templates = `SELECT string_agg(datname, ' ' ORDER BY shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname LIKE 'pgdbm\_tpl\_%' AND datistemplate`
+	want := []string{k.TemplateName(used)}
+	for i := range testkit.KeepTemplates {
+		want = append(want, k.TemplateName(sqlTemplate(fmt.Sprint(i), "")))
+	}
+	want = slices.Delete(want, 1, 2) // the oldest
+	testkit.Eventually(t, "the wrong ones are left", func() bool {
+		return query[string](t, admin, templates) == strings.Join(want, " ") && !exists(t, k, half)
+	})
+	testkit.Equal(t, exists(t, k, foreign), true)
+	p.end()
 }
 
 // A test that blocks on itself gets an error with the statement in it, also on a

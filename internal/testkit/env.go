@@ -3,12 +3,14 @@ package testkit
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
 // env is everything that the environment says, read once per process.
 type env struct {
-	get func(string) string
+	get      func(string) string
+	patience time.Duration // with a named server that does not answer
 
 	dir     string        // PGDBM_TEST_DIR: state directory of the embedded server
 	idle    time.Duration // PGDBM_TEST_IDLE: how long it stays without a client
@@ -22,7 +24,7 @@ type env struct {
 
 func readEnv(get func(string) string) (env, error) {
 	e := env{
-		get:     get,
+		get: get, patience: 10 * time.Second,
 		dir:     get("PGDBM_TEST_DIR"),
 		keep:    get("PGDBM_TEST_KEEP"),
 		recycle: get("PGDBM_TEST_RECYCLE") != "off",
@@ -37,6 +39,9 @@ func readEnv(get func(string) string) (env, error) {
 			return e, fmt.Errorf("testkit: PGDBM_TEST_IDLE=%s is not a duration of 1s or more", idle)
 		}
 		e.idle = d
+	}
+	if e.dir != "" && !filepath.IsAbs(e.dir) {
+		return e, fmt.Errorf("testkit: PGDBM_TEST_DIR=%s is not an absolute path: packages run in different directories", e.dir)
 	}
 	switch e.keep {
 	case "", "failed", "all":

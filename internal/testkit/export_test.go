@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"regexp"
+	"time"
 )
 
 // Kit is a process's hold on a server.
@@ -14,6 +15,16 @@ func Open(ctx context.Context, env map[string]string) (*Kit, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(ctx, e)
+}
+
+// OpenImpatient is Open with less patience with a server that does not answer.
+func OpenImpatient(ctx context.Context, env map[string]string, patience time.Duration) (*Kit, error) {
+	e, err := readEnv(func(name string) string { return env[name] })
+	if err != nil {
+		return nil, err
+	}
+	e.patience = patience
 	return open(ctx, e)
 }
 
@@ -33,9 +44,28 @@ func (k *kit) Close() {
 		tpl.free.free = nil
 		tpl.free.mu.Unlock()
 	}
+	k.lease.stop()
 	k.lease.mu.Lock()
 	defer k.lease.mu.Unlock()
 	_ = k.lease.conn.Close(context.Background())
+}
+
+// Take waits for a database and gives it back.
+func (k *kit) Take(ctx context.Context, t Template) error {
+	tpl := k.template(t)
+	s, err := tpl.take(ctx)
+	if err == nil {
+		tpl.give(delivery{slot: s})
+	}
+	return err
+}
+
+// Waiting is how many wait for a database of the template.
+func (k *kit) Waiting(t Template) int {
+	st := &k.template(t).free
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.waiting)
 }
 
 // Server describes the kit's server.
@@ -82,3 +112,6 @@ const MaxFree = maxFree
 
 // Recycles reports whether databases serve more than one test.
 func (k *kit) Recycles() bool { return k.recycle }
+
+// Address is the database's address, which this does not expose.
+func (d *Database) Address() string { return d.slot.tpl.kit.server.connString(d.name) }

@@ -4,6 +4,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 )
@@ -48,4 +51,62 @@ func TestServerKilledBetweenTests(t *testing.T) {
 		testkit.Equal(t, query[int](t, again.ConnString(), "SELECT count(*) FROM t"), 0)
 		p.end()
 	}
+}
+
+// A killed backend makes the server restart itself, which ends all sessions. A
+// process that starts right then must not take the others' databases for
+// abandoned, and rows of before must not reach a later test.
+func TestServerRestartsItself(t *testing.T) {
+	t.Parallel()
+	k := ownServer(t)
+	tpl := sqlTemplate(t.Name(), "CREATE TABLE t (id int)")
+	free := newProbe(t)
+	name := k.New(free, tpl).Name()
+	during := newProbe(t)
+	d := k.New(during, tpl)
+	free.end()
+
+	lent, err := d.Lend().Acquire(t.Context())
+	testkit.NoError(t, err)
+	var before time.Time
+	testkit.NoError(t, lent.QueryRow(t.Context(), "WITH i AS (INSERT INTO t VALUES (1)) SELECT clock_timestamp()").Scan(&before))
+	testkit.NoError(t, kill(int(lent.Conn().PgConn().PID())))
+	_, err = lent.Exec(t.Context(), "SELECT 1")
+	if err == nil {
+		t.Error("the killed session answers")
+	}
+	lent.Release()
+
+	lease := testkit.Leased.FindStringSubmatch(name)[1]
+	testkit.Eventually(t, "the lease is taken again", func() bool {
+		conn, err := pgx.Connect(t.Context(), k.URL(k.Admin()))
+		if err != nil {
+			return false // it is restarting
+		}
+		defer conn.Close(t.Context()) //nolint:errcheck // nothing is lost with it
+		var held bool
+		const query = `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+			WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 7214 AND l.objid::text = $1 AND a.backend_start > $2)`
+		return conn.QueryRow(t.Context(), query, lease, before).Scan(&held) == nil && held
+	})
+	other := testkitOn(t, k)
+	other.Sweep(t.Context())
+	testkit.Equal(t, exists(t, k, name) && exists(t, k, d.Name()), true)
+	during.end()
+
+	for range 3 {
+		p := newProbe(t)
+		again := k.New(p, tpl)
+		if p.Failed() {
+			t.Fatalf("no database after the server restarted itself: %s", p.said())
+		}
+		testkit.Equal(t, query[int](t, again.ConnString(), "SELECT count(*) FROM t"), 0)
+		p.end()
+	}
+}
+
+// testkitOn opens another process's kit on the server of k.
+func testkitOn(t *testing.T, k *testkit.Kit) *testkit.Kit {
+	t.Helper()
+	return openKit(t, map[string]string{"TEST_DATABASE_URL": k.URL(k.Admin())})
 }

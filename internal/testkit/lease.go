@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -13,9 +14,14 @@ import (
 // lease is the lock that says that this process's databases are in use. It
 // lasts as long as its session, and so as long as the process. The same session
 // holds, shared, the locks of the templates in use.
+//
+// A server that restarts, because somebody killed one of its processes, ends
+// all sessions. A second one waits for that, so that the lease is taken again
+// before another process takes the databases for abandoned.
 type lease struct {
 	connString string
 	number     int32
+	stop       context.CancelFunc // of the watch, which otherwise ends with the process
 
 	mu        sync.Mutex
 	conn      *pgx.Conn
@@ -28,8 +34,33 @@ func takeLease(ctx context.Context, connString string) (*lease, error) {
 	l := &lease{connString: connString}
 	for {
 		l.number = 1 + rand.Int32N(1<<31-2)
-		if err := l.hold(ctx); !errors.Is(err, errTaken) {
-			return l, err
+		err := l.hold(ctx)
+		if errors.Is(err, errTaken) {
+			continue
+		}
+		if err == nil {
+			ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+			go l.watch(ctx)
+		}
+		return l, err
+	}
+}
+
+// watch takes the lease again whenever the server has ended its sessions. It
+// gives up when the server does not come back; who needs a new database then
+// tries for himself.
+func (l *lease) watch(ctx context.Context) {
+	conn, err := pgx.Connect(ctx, l.connString)
+	for err == nil {
+		for err == nil {
+			_, err = conn.WaitForNotification(ctx) // none comes: it ends with the session
+		}
+		_ = conn.Close(ctx) // broken
+		for deadline := time.Now().Add(time.Minute); err != nil && ctx.Err() == nil && time.Now().Before(deadline); {
+			wait(ctx, 20*time.Millisecond)
+			if err = l.hold(ctx); err == nil {
+				conn, err = pgx.Connect(ctx, l.connString)
+			}
 		}
 	}
 }

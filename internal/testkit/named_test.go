@@ -1,7 +1,13 @@
 package testkit_test
 
 import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -62,6 +68,7 @@ func TestNamedServerThatDoesNotAnswer(t *testing.T) {
 		"TEST_DATABASE_URL": "postgres://u:secret@127.0.0.1:1/d?connect_timeout=2",
 		"TEST_DB_PORT":      "1",
 		"DATABASE_URL":      "host=/nowhere user=u password=secret",
+		"TEST_DB_PASSWORD":  "secret", // of localhost:5432, which is nobody's or not ours
 	} {
 		_, err := testkit.Open(t.Context(), map[string]string{variable: value})
 		testkit.ErrorContains(t, err, "the server named by "+variable+" cannot be used", "unset it to use an embedded server")
@@ -69,6 +76,109 @@ func TestNamedServerThatDoesNotAnswer(t *testing.T) {
 			t.Errorf("the message has the password in it: %v", err)
 		}
 	}
+}
+
+// What is wrong with an address is said without repeating it.
+func TestNamedServerIsMisspelt(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{
+		"postgres://u:secret%zz@h/d", "postgres://u:secret@h:port/d", "host=h password='secret", "postgres://u:secret@127.0.0.1:1/d?connect_timeout=soon",
+	} {
+		_, err := testkit.Open(t.Context(), map[string]string{"TEST_DATABASE_URL": value})
+		testkit.ErrorContains(t, err, "the server named by TEST_DATABASE_URL cannot be used")
+		if err != nil && contains(err.Error(), "secret") {
+			t.Errorf("the message has the password in it: %v", err)
+		}
+	}
+}
+
+// Something else may listen where the server should: it is not waited for.
+func TestNamedServerIsNone(t *testing.T) {
+	t.Parallel()
+	for what, answer := range map[string]string{"says nothing": "", "speaks another protocol": "HTTP/1.1 400 Bad Request\r\n\r\n"} {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		testkit.NoError(t, err)
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				if answer != "" {
+					_, _ = conn.Write([]byte(answer)) // the client may have gone
+				}
+				defer conn.Close() //nolint:errcheck // nothing is lost with it
+			}
+		}()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		testkit.NoError(t, err)
+		_, err = testkit.OpenImpatient(t.Context(), map[string]string{"TEST_DB_HOST": "127.0.0.1", "TEST_DB_PORT": port}, 100*time.Millisecond)
+		if err == nil {
+			t.Errorf("a server that %s was used", what)
+		}
+		testkit.ErrorContains(t, err, "the server named by TEST_DB_HOST cannot be used")
+		testkit.NoError(t, l.Close())
+	}
+}
+
+// Advisory locks belong to a database. Processes that name different ones on one
+// server must still see each other's.
+func TestNamedServersAreOne(t *testing.T) {
+	t.Parallel()
+	k := openKit(t, nil)
+	one, two := testkit.ConnString(t), testkit.ConnString(t)
+	a, err := testkit.Open(t.Context(), map[string]string{"TEST_DATABASE_URL": one})
+	testkit.NoError(t, err)
+	t.Cleanup(a.Close)
+	b, err := testkit.Open(t.Context(), map[string]string{"TEST_DATABASE_URL": two})
+	testkit.NoError(t, err)
+	t.Cleanup(b.Close)
+	testkit.Equal(t, []string{a.Admin(), b.Admin()}, []string{k.Admin(), k.Admin()})
+	testkit.Equal(t, a.Admin(), "postgres")
+}
+
+// libpq's variables, which pgx reads by itself, in processes of their own.
+func TestNamedServerByLibpq(t *testing.T) {
+	t.Parallel()
+	switch os.Getenv(helperVariable) {
+	case "database":
+		d := testkit.New(t, testkit.Template{})
+		testkit.Equal(t, query[string](t, d.ConnString(), "SELECT current_database()"), d.Name())
+		t.Logf("on %s", d.Server())
+		return
+	case "skipped":
+		testkit.New(t, testkit.Template{})
+		t.Fatal("it was not skipped")
+	}
+	cfg, err := pgx.ParseConfig(testkit.ConnString(t))
+	testkit.NoError(t, err)
+	services := filepath.Join(t.TempDir(), "services")
+	service := fmt.Sprintf("[ours]\nhost=%s\nport=%d\nuser=%s\n", cfg.Host, cfg.Port, cfg.User)
+	testkit.NoError(t, os.WriteFile(services, []byte(service), 0o600))
+	dir, unnamed := embeddedServer(t, "1s")
+	unnamed = append(unnamed, "PGPASSWORD="+cfg.Password, "PGSERVICEFILE="+services)
+	for _, row := range []struct {
+		env  []string
+		what string
+		fail bool
+		said string
+	}{
+		{[]string{"PGHOST=" + cfg.Host, fmt.Sprint("PGPORT=", cfg.Port), "PGUSER=" + cfg.User}, "database", false, "named by PGHOST"},
+		{[]string{"PGSERVICE=ours"}, "database", false, "named by PGSERVICE"},
+		{[]string{"PGHOST=127.0.0.1", "PGPORT=1"}, "database", true, "the server named by PGHOST cannot be used"},
+		{[]string{"PGSERVICE=nobody's"}, "database", true, "the server named by PGSERVICE cannot be used"},
+		{[]string{"DATABASE_URL=postgres://127.0.0.1:1/d"}, "database", true, "the server named by DATABASE_URL cannot be used"},
+		{[]string{"PGDBM_TEST_SKIP=1", "PGHOST=127.0.0.1", "PGPORT=1"}, "skipped", false, "PGDBM_TEST_SKIP is set"},
+	} {
+		out, err := again(t, row.what, append(slices.Clone(unnamed), row.env...)...).CombinedOutput()
+		if (err != nil) != row.fail {
+			t.Errorf("%s: %v\n%s", row.env, err, out)
+		}
+		testkit.ErrorContains(t, errorOf(string(out)), row.said)
+	}
+	entries, err := os.ReadDir(dir) // where an embedded server would have been started
+	testkit.NoError(t, err)
+	testkit.Equal(t, len(entries), 0)
 }
 
 func TestNamedServerIsUsed(t *testing.T) {
@@ -109,6 +219,8 @@ func TestEnvironmentMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := testkit.Open(t.Context(), map[string]string{"PGDBM_TEST_IDLE": "soon"})
 	testkit.ErrorContains(t, err, "PGDBM_TEST_IDLE=soon is not a duration")
+	_, err = testkit.Open(t.Context(), map[string]string{"PGDBM_TEST_DIR": "state"})
+	testkit.ErrorContains(t, err, "PGDBM_TEST_DIR=state is not an absolute path")
 	_, err = testkit.Open(t.Context(), map[string]string{"PGDBM_TEST_KEEP": "some"})
 	testkit.ErrorContains(t, err, "PGDBM_TEST_KEEP=some is neither failed nor all")
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -25,25 +27,41 @@ type server struct {
 // findServer returns the server that the environment names, or the embedded
 // one. A named server that does not answer is an error: tests that quietly ran
 // somewhere else would prove nothing.
+//
+// Advisory locks belong to a database. Processes that name different ones on the
+// same server meet in postgres, unless they may not connect to it.
 func findServer(ctx context.Context, e env) (server, error) {
 	variable, s := named(e.get)
 	if variable == "" {
 		return startEmbedded(ctx, e)
 	}
-	for _, s.admin = range []string{s.admin, "postgres"} {
-		conn, err := pgx.Connect(ctx, s.connString(s.admin))
+	own := s.admin
+	for _, s.admin = range slices.Compact([]string{"postgres", own}) {
+		conn, err := s.connect(ctx, e.patience)
 		if err == nil {
 			cfg := conn.Config()
 			s.about = fmt.Sprintf("PostgreSQL %s at %s:%d, named by %s",
 				conn.PgConn().ParameterStatus("server_version"), cfg.Host, cfg.Port, variable)
 			return s, conn.Close(ctx)
 		}
-		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != "3D000" || s.admin == "postgres" {
+		if _, answers := errors.AsType[*pgconn.PgError](err); !answers || s.admin == own {
 			return s, fmt.Errorf("testkit: the server named by %s cannot be used "+
 				"(start it, correct %[1]s, or unset it to use an embedded server): %w", variable, err)
 		}
 	}
 	return s, nil
+}
+
+// connect opens a connection to the admin database. A server that says nothing is
+// given that long, unless connect_timeout says otherwise, and so is one that says
+// that it is starting.
+func (s server) connect(ctx context.Context, patience time.Duration) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(s.connString(s.admin))
+	if err != nil {
+		return nil, err
+	}
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, patience)
+	return persist(ctx, patience, func() (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg) })
 }
 
 // named looks for a server in the environment, in the order of precedence, and
@@ -138,15 +156,41 @@ func startEmbedded(ctx context.Context, e env) (server, error) {
 	return server{about: srv.String(), connString: srv.ConnString, admin: "postgres", embedded: srv}, nil
 }
 
-// revive starts the embedded server again if it is gone, which is the case when
-// a test killed it, and reports whether it is worth trying again.
-func (k *kit) revive(ctx context.Context) bool {
-	if k.server.embedded == nil || k.admin.Ping(ctx) == nil {
+// revive makes sure that the server answers again after it was killed or has
+// restarted itself, and reports whether it is worth trying again. An embedded
+// server that is gone is started.
+func (k *kit) revive(ctx context.Context, because error) bool {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](because); ok && !away(pgErr) {
+		return false // it answers
+	}
+	k.admin.Reset() // its connections may be those of before
+	if k.answers(ctx) {
+		return true
+	}
+	if k.server.embedded == nil {
 		return false
 	}
 	again, err := startEmbedded(ctx, k.env)
-	if err != nil || again.connString("postgres") != k.server.connString("postgres") {
-		return false // another server has other databases
-	}
-	return true
+	return err == nil && again.connString("postgres") == k.server.connString("postgres") // another server has other databases
 }
+
+// answers reports whether the server answers.
+func (k *kit) answers(ctx context.Context) bool {
+	_, err := persist(ctx, k.env.patience, func() (struct{}, error) { return struct{}{}, k.admin.Ping(ctx) })
+	return err == nil
+}
+
+// persist tries again while a server says that it is stopping or starting.
+func persist[T any](ctx context.Context, patience time.Duration, try func() (T, error)) (T, error) {
+	for deadline := time.Now().Add(patience); ; {
+		result, err := try()
+		pgErr, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || !away(pgErr) || time.Now().After(deadline) || ctx.Err() != nil {
+			return result, err
+		}
+		wait(ctx, 20*time.Millisecond)
+	}
+}
+
+// away reports whether the server said that it is stopping or starting.
+func away(err *pgconn.PgError) bool { return strings.HasPrefix(err.Code, "57P0") }

@@ -11,7 +11,12 @@ import (
 // keepTemplates is how many templates stay on a server.
 const keepTemplates = 20
 
-var leased = regexp.MustCompile(`^pgdbm_t_(\d+)_\d+$`)
+// What databases are called: of tests, by the lease of their process, and
+// templates, by a hash whose beginning is a lock.
+var (
+	leased = regexp.MustCompile(`^pgdbm_t_(\d+)_\d+$`)
+	hashed = regexp.MustCompile(`^pgdbm_tpl_([0-9a-f]{8})[0-9a-f]{12}$`)
+)
 
 // sweep drops the databases of processes that have ended. A process lives as
 // long as its lease is locked: no guesses about process ids or times.
@@ -37,10 +42,13 @@ func (k *kit) sweep(ctx context.Context) {
 	}
 }
 
-// prune drops the templates that were used longest ago, except those in use.
+// prune drops the templates that were used longest ago, except those in use, and
+// what killed processes have left half made.
 func (k *kit) prune(ctx context.Context, using string) {
-	names, err := k.strings(ctx, `SELECT datname FROM pg_database WHERE datname LIKE 'pgdbm\_tpl\_%' AND datistemplate AND datname <> $1
-		ORDER BY shobj_description(oid, 'pg_database') DESC NULLS LAST OFFSET $2`, using, int64(keepTemplates-1))
+	names, err := k.strings(ctx, `SELECT datname FROM (SELECT datname, datistemplate,
+			row_number() OVER (PARTITION BY datistemplate ORDER BY shobj_description(oid, 'pg_database') DESC NULLS LAST) AS place
+			FROM pg_database WHERE datname LIKE 'pgdbm\_tpl\_%' AND datname <> $1) AS t
+		WHERE NOT datistemplate OR place >= $2`, using, int64(keepTemplates))
 	if err != nil {
 		return
 	}
@@ -49,9 +57,14 @@ func (k *kit) prune(ctx context.Context, using string) {
 	}
 }
 
-// dropTemplate drops a template unless a process uses it or another prunes.
+// dropTemplate drops a template unless a process uses or builds it or another
+// prunes.
 func (k *kit) dropTemplate(ctx context.Context, name string) {
-	hash, err := strconv.ParseUint(name[len("pgdbm_tpl_"):][:8], 16, 32)
+	m := hashed.FindStringSubmatch(name)
+	if m == nil {
+		return
+	}
+	hash, err := strconv.ParseUint(m[1], 16, 32)
 	if err != nil {
 		return
 	}
@@ -66,10 +79,16 @@ func (k *kit) dropTemplate(ctx context.Context, name string) {
 		return
 	}
 	defer conn.Exec(ctx, "SELECT pg_advisory_unlock($1::int4, $2::int4)", lockInUse, number) //nolint:errcheck // goes with its connection
-	id := pgx.Identifier{name}.Sanitize()
-	if _, err := conn.Exec(ctx, "ALTER DATABASE "+id+" IS_TEMPLATE false"); err == nil {
-		_, _ = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+id+" WITH (FORCE)") // the next process tries again
+	var complete bool
+	if err := conn.QueryRow(ctx, "SELECT datistemplate FROM pg_database WHERE datname = $1", name).Scan(&complete); err != nil {
+		return // it is gone
 	}
+	if complete {
+		if _, err := conn.Exec(ctx, "ALTER DATABASE "+name+" IS_TEMPLATE false"); err != nil {
+			return
+		}
+	}
+	_, _ = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") // the next process tries again
 }
 
 // strings returns the first column of a query.

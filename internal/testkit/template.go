@@ -82,6 +82,13 @@ func (t *template) ready(ctx context.Context) error {
 	return nil
 }
 
+// forget makes ready look again.
+func (t *template) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done = false
+}
+
 // ensure builds the template unless some process has done so. All of it runs
 // on one connection, under the template's lock.
 func (t *template) ensure(ctx context.Context) error {
@@ -126,9 +133,12 @@ func (t *template) make(ctx context.Context, conn *pgxpool.Conn) error {
 		return fmt.Errorf("testkit: template: %w", err)
 	}
 	if t.build != nil {
-		if t.fails = t.build(ctx, t.kit.server.connString(t.name)); t.fails != nil {
+		if err := t.build(ctx, t.kit.server.connString(t.name)); err != nil {
 			_, dropErr := conn.Exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)")
-			return errors.Join(t.fails, dropErr)
+			if !conn.Conn().IsClosed() { // else it was the server that failed
+				t.fails = err
+			}
+			return errors.Join(err, dropErr)
 		}
 		if err := left(ctx, conn, t.name, 5*time.Second); err != nil {
 			t.fails = fmt.Errorf("testkit: template: Build has left connections open: %w", err)
