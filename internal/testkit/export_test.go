@@ -68,6 +68,14 @@ func (k *kit) Waiting(t Template) int {
 	return len(st.waiting)
 }
 
+// Free is how many databases of the template wait for a test.
+func (k *kit) Free(t Template) int {
+	st := &k.template(t).free
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.free)
+}
+
 // Server describes the kit's server.
 func (k *kit) Server() string { return k.server.about }
 

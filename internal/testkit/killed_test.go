@@ -105,6 +105,46 @@ func TestServerRestartsItself(t *testing.T) {
 	}
 }
 
+// A crash of the server empties the unlogged tables of all its databases, those
+// of templates and of databases that wait for a test too.
+func TestServerCrashEmptiesUnloggedTables(t *testing.T) {
+	t.Parallel()
+	k := ownServer(t)
+	if !k.Recycles() {
+		t.Skip("only PostgreSQL 15 tells of a crash")
+	}
+	tpl := sqlTemplate(t.Name(), "CREATE UNLOGGED TABLE u (id int); INSERT INTO u VALUES (1)")
+	use := func(k *testkit.Kit) (name string) {
+		p := newProbe(t)
+		defer p.end()
+		d := k.New(p, tpl)
+		if d == nil {
+			t.Fatal(p.said())
+		}
+		testkit.Equal(t, query[int](t, d.ConnString(), "SELECT count(*) FROM u"), 1)
+		return d.Name()
+	}
+	first := use(k)
+	const template = "SELECT oid::text FROM pg_database WHERE datname = $1"
+	oid := func() string { return query[string](t, k.URL(k.Admin()), template, k.TemplateName(tpl)) }
+	before := oid()
+	use(testkitOn(t, k))
+	testkit.Equal(t, oid(), before) // nothing happened
+
+	pid := query[string](t, k.URL(k.Admin()), "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)")
+	number, err := strconv.Atoi(pid)
+	testkit.NoError(t, err)
+	waiting := k.Free(tpl)
+	testkit.NoError(t, kill(number))
+	testkit.Eventually(t, "what waited is given up", func() bool { return waiting > 0 && k.Free(tpl) == 0 })
+	if again := use(k); again == first {
+		t.Error("a database of before the crash is used")
+	}
+	if oid() == before {
+		t.Error("the template was not built again")
+	}
+}
+
 // testkitOn opens another process's kit on the server of k.
 func testkitOn(t *testing.T, k *testkit.Kit) *testkit.Kit {
 	t.Helper()

@@ -3,6 +3,8 @@ package testkit
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +31,7 @@ type kit struct {
 	admin   *pgxpool.Pool
 	lease   *lease
 	version int  // 150018
+	super   bool // the user is a superuser
 	synced  bool // fsync is on
 	recycle bool // possible on this server, and not switched off
 
@@ -69,10 +72,10 @@ func open(ctx context.Context, e env) (*kit, error) {
 		return nil, fmt.Errorf("testkit: %w", err)
 	}
 	k.drops.kit = k
-	var super, create bool
+	var create bool
 	const facts = `SELECT current_setting('server_version_num')::int, rolsuper, rolsuper OR rolcreatedb,
 		current_setting('fsync') = 'on' FROM pg_roles WHERE rolname = current_user`
-	if err := k.admin.QueryRow(ctx, facts).Scan(&k.version, &super, &create, &k.synced); err != nil {
+	if err := k.admin.QueryRow(ctx, facts).Scan(&k.version, &k.super, &create, &k.synced); err != nil {
 		return nil, fmt.Errorf("testkit: %w", err)
 	}
 	if err := k.checkVersion(); err != nil {
@@ -82,12 +85,26 @@ func open(ctx context.Context, e env) (*kit, error) {
 	if !create {
 		return nil, fmt.Errorf("testkit: the user of %s may not create databases: ALTER ROLE … CREATEDB", srv.about)
 	}
-	k.recycle = e.recycle && super && k.version >= 150000
-	if k.lease, err = takeLease(ctx, srv.connString(srv.admin)); err != nil {
+	k.recycle = e.recycle && k.super && k.version >= 150000
+	if k.lease, err = takeLease(ctx, srv.connString(srv.admin), k.suspect); err != nil {
 		return nil, err
 	}
 	go k.sweep(context.WithoutCancel(ctx))
 	return k, nil
+}
+
+// suspect gives up what a crash of the server may have changed: it empties the
+// unlogged tables of all databases.
+func (k *kit) suspect() {
+	k.mu.Lock()
+	templates := slices.Collect(maps.Values(k.templates))
+	k.mu.Unlock()
+	for _, t := range templates {
+		t.forget()
+		for _, s := range t.free.clear() {
+			k.drops.add(s)
+		}
+	}
 }
 
 // newName returns the name of a database of this process that was never used.

@@ -21,6 +21,7 @@ import (
 type lease struct {
 	connString string
 	number     int32
+	lost       func()             // called when the server has ended the sessions
 	stop       context.CancelFunc // of the watch, which otherwise ends with the process
 
 	mu        sync.Mutex
@@ -30,8 +31,8 @@ type lease struct {
 
 var errTaken = errors.New("testkit: the lease is taken")
 
-func takeLease(ctx context.Context, connString string) (*lease, error) {
-	l := &lease{connString: connString}
+func takeLease(ctx context.Context, connString string, lost func()) (*lease, error) {
+	l := &lease{connString: connString, lost: lost}
 	for {
 		l.number = 1 + rand.Int32N(1<<31-2)
 		err := l.hold(ctx)
@@ -56,6 +57,9 @@ func (l *lease) watch(ctx context.Context) {
 			_, err = conn.WaitForNotification(ctx) // none comes: it ends with the session
 		}
 		_ = conn.Close(ctx) // broken
+		if ctx.Err() == nil {
+			go l.lost()
+		}
 		for deadline := time.Now().Add(time.Minute); err != nil && ctx.Err() == nil && time.Now().Before(deadline); {
 			wait(ctx, 20*time.Millisecond)
 			if err = l.hold(ctx); err == nil {

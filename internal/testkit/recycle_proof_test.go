@@ -1,6 +1,11 @@
 package testkit_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
+)
 
 // Whatever tries to get round the proof: the next test does not notice.
 func TestRecyclingAfterTricks(t *testing.T) {
@@ -29,5 +34,21 @@ func TestRecyclingAfterTricks(t *testing.T) {
 		{name: "address: create, ended", sql: []string{"CREATE TABLE z ()", "!SELECT pg_terminate_backend(pg_backend_pid())"}, how: address},
 		{name: "address: leaked", sql: []string{"INSERT INTO a (v) VALUES ('ext')"}, how: leaking},
 		{name: "address: leaked in a transaction", sql: []string{"BEGIN", "CREATE TABLE z ()"}, how: leaking},
+	})
+}
+
+// A server where replication slots can be made, which is not the embedded one's
+// default.
+func TestRecyclingAfterReplicationSlots(t *testing.T) {
+	t.Parallel()
+	srv, err := embedded.Start(t.Context(), embedded.Config{Dir: stateDir(t), Settings: map[string]string{"wal_level": "logical"}})
+	testkit.NoError(t, err)
+	defer srv.Close(t.Context()) //nolint:errcheck // only its lease ends
+	k := openKit(t, map[string]string{"TEST_DATABASE_URL": srv.ConnString("postgres"), "TEST_DB_VERBOSE": "1"})
+	recyclingOn(t, k, []deed{
+		{name: "logical replication slot", sql: []string{"SELECT pg_create_logical_replication_slot('$db', 'pgoutput')"}},
+		{name: "temporary slot", sql: []string{"SELECT pg_create_logical_replication_slot('$db', 'pgoutput', true)"}},
+		{name: "dropped slot", sql: []string{"SELECT pg_create_logical_replication_slot('$db', 'pgoutput')", "SELECT pg_drop_replication_slot('$db')"}, again: true},
+		{name: "logical message", sql: []string{"SELECT pg_logical_emit_message(true, 'pgdbm', 'x')"}, again: true},
 	})
 }

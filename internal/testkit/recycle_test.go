@@ -88,7 +88,12 @@ type deed struct {
 // database serves the next test or is dropped: the next test must not notice.
 func recycling(t *testing.T, deeds []deed) {
 	t.Helper()
-	k := openKit(t, map[string]string{"TEST_DB_VERBOSE": "1"})
+	recyclingOn(t, openKit(t, map[string]string{"TEST_DB_VERBOSE": "1"}), deeds)
+}
+
+// recyclingOn is recycling on a certain server.
+func recyclingOn(t *testing.T, k *testkit.Kit, deeds []deed) {
+	t.Helper()
 	if !k.Recycles() {
 		t.Skip("recycling needs PostgreSQL 15 and a superuser")
 	}

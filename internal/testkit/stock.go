@@ -23,6 +23,15 @@ type delivery struct {
 	err  error
 }
 
+// clear takes all free databases.
+func (st *stock) clear() []*slot {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	free := st.free
+	st.free = nil
+	return free
+}
+
 // take returns a free database. When none is free it has one made, and returns
 // that or one that is given back, whichever comes first.
 func (t *template) take(ctx context.Context) (*slot, error) {

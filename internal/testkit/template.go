@@ -109,52 +109,107 @@ func (t *template) ensure(ctx context.Context) error {
 			_ = conn.Conn().Close(context.WithoutCancel(ctx))
 		}
 	}()
-	var done bool
-	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)", t.name).Scan(&done)
+	note, done, err := t.look(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("testkit: template: %w", err)
 	}
 	if !done {
-		if err := t.make(ctx, conn); err != nil {
+		if note, err = t.make(ctx, conn, note != ""); err != nil {
 			return err
 		}
 	}
-	t.used(ctx, conn)
+	t.used(ctx, conn, note)
 	return nil
 }
 
-// make builds the template. Being marked as one is the proof that it is
-// complete; what a killed process left half made is not.
-func (t *template) make(ctx context.Context, conn *pgxpool.Conn) error {
+// look reports whether the template is there and complete, and what was noted
+// about it: when its statistics were reset, if it has rows in unlogged tables. A
+// crash of the server empties these, and forgets the reset.
+func (t *template) look(ctx context.Context, conn *pgxpool.Conn) (note string, done bool, err error) {
+	const query = `SELECT coalesce(substring(shobj_description(oid, 'pg_database') from 'unlogged since .*'), ''),
+		'unlogged since ' || coalesce(extract(epoch from pg_stat_get_db_stat_reset_time(oid))::text, '')
+		FROM pg_database WHERE datname = $1 AND datistemplate`
+	var now string
+	err = conn.QueryRow(ctx, query, t.name).Scan(&note, &now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", false, nil
+	}
+	return note, note == "" || note == now, err
+}
+
+// make builds the template and returns what is to be noted about it. Being marked
+// as one is the proof that it is complete; what a killed process left half made
+// is not.
+func (t *template) make(ctx context.Context, conn *pgxpool.Conn, spoilt bool) (note string, err error) {
+	if spoilt {
+		if _, err := conn.Exec(ctx, "ALTER DATABASE "+t.name+" IS_TEMPLATE false"); err != nil {
+			return "", fmt.Errorf("testkit: template: %w", err)
+		}
+	}
 	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)"); err != nil {
-		return fmt.Errorf("testkit: template: %w", err)
+		return "", fmt.Errorf("testkit: template: %w", err)
 	}
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+t.name+" TEMPLATE template0"+t.kit.strategy()); err != nil {
-		return fmt.Errorf("testkit: template: %w", err)
+		return "", fmt.Errorf("testkit: template: %w", err)
 	}
 	if t.build != nil {
-		if err := t.build(ctx, t.kit.server.connString(t.name)); err != nil {
-			_, dropErr := conn.Exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)")
-			if !conn.Conn().IsClosed() { // else it was the server that failed
-				t.fails = err
-			}
-			return errors.Join(err, dropErr)
-		}
-		if err := left(ctx, conn, t.name, 5*time.Second); err != nil {
-			t.fails = fmt.Errorf("testkit: template: Build has left connections open: %w", err)
-			return t.fails
+		if note, err = t.fill(ctx, conn); err != nil {
+			return "", err
 		}
 	}
 	if _, err := conn.Exec(ctx, "ALTER DATABASE "+t.name+" IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
-		return fmt.Errorf("testkit: template: %w", err)
+		return "", fmt.Errorf("testkit: template: %w", err)
 	}
-	return nil
+	return note, nil
+}
+
+// fill runs Build. What that fails with is remembered.
+func (t *template) fill(ctx context.Context, conn *pgxpool.Conn) (note string, err error) {
+	if err := t.build(ctx, t.kit.server.connString(t.name)); err != nil {
+		_, dropErr := conn.Exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)")
+		if !conn.Conn().IsClosed() { // else it was the server that failed
+			t.fails = err
+		}
+		return "", errors.Join(err, dropErr)
+	}
+	if note, err = t.unlogged(ctx); err != nil {
+		return "", fmt.Errorf("testkit: template: %w", err)
+	}
+	if err := left(ctx, conn, t.name, 5*time.Second); err != nil {
+		t.fails = fmt.Errorf("testkit: template: Build has left connections open: %w", err)
+		return "", t.fails
+	}
+	return note, nil
+}
+
+// unlogged returns what is to be noted about a template with rows in unlogged
+// tables. Only a superuser can tell a crash from another end of the server.
+func (t *template) unlogged(ctx context.Context) (note string, err error) {
+	if !t.kit.super || t.kit.version < 150000 {
+		return "", nil
+	}
+	conn, err := pgx.Connect(ctx, t.kit.server.connString(t.name))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // nothing is lost with it
+	var rows bool
+	const query = "SELECT EXISTS (SELECT FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'm', 'S') AND pg_relation_size(oid) > 0)"
+	if err := conn.QueryRow(ctx, query).Scan(&rows); err != nil || !rows {
+		return "", err
+	}
+	if _, err := conn.Exec(ctx, "SELECT pg_stat_reset()"); err != nil {
+		return "", err
+	}
+	const since = `SELECT 'unlogged since ' || extract(epoch from pg_stat_get_db_stat_reset_time(oid))::text FROM pg_database WHERE datname = current_database()`
+	err = conn.QueryRow(ctx, since).Scan(&note)
+	return note, err
 }
 
 // used notes when the template was used last, for prune.
-func (t *template) used(ctx context.Context, conn *pgxpool.Conn) {
-	note := "COMMENT ON DATABASE " + t.name + " IS 'last used " + time.Now().UTC().Format(time.RFC3339) + "'"
-	_, _ = conn.Exec(ctx, note) // two processes may note it at once: either will do
+func (t *template) used(ctx context.Context, conn *pgxpool.Conn, note string) {
+	comment := "COMMENT ON DATABASE " + t.name + " IS 'last used " + time.Now().UTC().Format(time.RFC3339) + " " + note + "'"
+	_, _ = conn.Exec(ctx, comment) // two processes may note it at once: either will do
 }
 
 // strategy is the cheapest way to clone: copying files where the two checkpoints
