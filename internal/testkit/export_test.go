@@ -85,6 +85,12 @@ func (k *kit) URL(database string) string { return k.server.connString(database)
 // Admin is the database that the kit works from.
 func (k *kit) Admin() string { return k.server.admin }
 
+// Exists reports whether there is a database of that name.
+func (k *kit) Exists(ctx context.Context, name string) (found bool, err error) {
+	err = k.admin.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&found)
+	return found, err
+}
+
 // TemplateName is the name of a template's database.
 func (k *kit) TemplateName(t Template) string { return k.template(t).name }
 

@@ -138,7 +138,9 @@ func execute(t testing.TB, connString, sql string) {
 // exists reports whether there is a database of that name.
 func exists(t testing.TB, k *testkit.Kit, name string) bool {
 	t.Helper()
-	return query[bool](t, k.URL(k.Admin()), "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name)
+	found, err := k.Exists(t.Context(), name)
+	testkit.NoError(t, err)
+	return found
 }
 
 // sqlTemplate is a template that a script builds.

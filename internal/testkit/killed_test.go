@@ -91,7 +91,7 @@ func TestServerRestartsItself(t *testing.T) {
 	})
 	other := testkitOn(t, k)
 	other.Sweep(t.Context())
-	testkit.Equal(t, exists(t, k, name) && exists(t, k, d.Name()), true)
+	testkit.Equal(t, exists(t, other, name) && exists(t, other, d.Name()), true)
 	during.end()
 
 	for range 3 {

@@ -96,6 +96,7 @@ func open(ctx context.Context, e env) (*kit, error) {
 // suspect gives up what a crash of the server may have changed: it empties the
 // unlogged tables of all databases.
 func (k *kit) suspect() {
+	k.admin.Reset() // its connections are gone, too
 	k.mu.Lock()
 	templates := slices.Collect(maps.Values(k.templates))
 	k.mu.Unlock()

@@ -152,10 +152,8 @@ func (t *template) make(ctx context.Context, conn *pgxpool.Conn, spoilt bool) (n
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+t.name+" TEMPLATE template0"+t.kit.strategy()); err != nil {
 		return "", fmt.Errorf("testkit: template: %w", err)
 	}
-	if t.build != nil {
-		if note, err = t.fill(ctx, conn); err != nil {
-			return "", err
-		}
+	if note, err = t.fill(ctx, conn); err != nil {
+		return "", err
 	}
 	if _, err := conn.Exec(ctx, "ALTER DATABASE "+t.name+" IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
 		return "", fmt.Errorf("testkit: template: %w", err)
@@ -165,7 +163,10 @@ func (t *template) make(ctx context.Context, conn *pgxpool.Conn, spoilt bool) (n
 
 // fill runs Build. What that fails with is remembered.
 func (t *template) fill(ctx context.Context, conn *pgxpool.Conn) (note string, err error) {
-	if err := t.build(ctx, t.kit.server.connString(t.name)); err != nil {
+	if t.build != nil {
+		err = t.build(ctx, t.kit.server.connString(t.name))
+	}
+	if err != nil {
 		_, dropErr := conn.Exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)")
 		if !conn.Conn().IsClosed() { // else it was the server that failed
 			t.fails = err
@@ -183,7 +184,9 @@ func (t *template) fill(ctx context.Context, conn *pgxpool.Conn) (note string, e
 }
 
 // unlogged returns what is to be noted about a template with rows in unlogged
-// tables. Only a superuser can tell a crash from another end of the server.
+// tables. Only a superuser can tell a crash from another end of the server. That
+// somebody connects makes the server's file of catalogs, which every clone has
+// then: 6 ms less for its first connection.
 func (t *template) unlogged(ctx context.Context) (note string, err error) {
 	if !t.kit.super || t.kit.version < 150000 {
 		return "", nil
