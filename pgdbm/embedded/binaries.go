@@ -192,7 +192,7 @@ func (f finder) bindir(ctx context.Context) string {
 	if config == "" {
 		return ""
 	}
-	out, err := exec.CommandContext(ctx, config, "--bindir").Output()
+	out, err := output(ctx, func() *exec.Cmd { return exec.CommandContext(ctx, config, "--bindir") })
 	if err != nil {
 		return ""
 	}

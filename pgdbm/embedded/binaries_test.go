@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
 )
@@ -63,6 +64,21 @@ func TestFindTakesTheNewest(t *testing.T) {
 	env["PGDBM_PG_BIN"] = filepath.Join(m, "none")
 	_, _, err = embedded.Find(t.Context(), 0, env, search, cache)
 	errorContains(t, err, "none: has no postgres")
+}
+
+// A program that was just written is busy while a child that was forked in that
+// moment still has it open.
+func TestFindWaitsForABusyProgram(t *testing.T) {
+	t.Parallel()
+	m := machine(t)
+	pretend(t, filepath.Join(m, "pg"), "15.1")
+	f, err := os.OpenFile(filepath.Join(m, "pg", "postgres"), os.O_WRONLY, 0)
+	noError(t, err)
+	closing := time.AfterFunc(100*time.Millisecond, func() { _ = f.Close() })
+	defer closing.Stop()
+	_, version, err := embedded.Find(t.Context(), 0, map[string]string{"PATH": filepath.Join(m, "pg"), "PGDBM_DOWNLOAD": "off"}, nil, filepath.Join(m, "c", "c"))
+	noError(t, err)
+	equal(t, version, "15.1")
 }
 
 func TestFindAsksPgConfigLast(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func (f finder) versionOf(ctx context.Context, program string) (string, error) {
 	if k, ok := known[program]; ok && k.Size == fi.Size() && k.ModTime.Equal(fi.ModTime()) {
 		return k.Line, nil
 	}
-	out, err := account{attr: asSelf()}.command(ctx, "", program, "--version").Output()
+	out, err := output(ctx, func() *exec.Cmd { return account{attr: asSelf()}.command(ctx, "", program, "--version") })
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return "", fmt.Errorf("postgres --version: %w: %s", err, strings.TrimSpace(string(exit.Stderr)))
 	}
@@ -43,6 +44,25 @@ func (f finder) versionOf(ctx context.Context, program string) (string, error) {
 	known[program] = seen{Size: fi.Size(), ModTime: fi.ModTime(), Line: line}
 	f.remember(known)
 	return line, nil
+}
+
+// output returns what a program says. One that this process has just written may
+// be busy for a moment: what another goroutine starts holds the file open until it
+// has become another program.
+func output(ctx context.Context, prepare func() *exec.Cmd) ([]byte, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Second); ; {
+		out, err := prepare().Output()
+		if !errors.Is(err, syscall.ETXTBSY) || time.Now().After(deadline) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // recall reads what is remembered; nothing if that makes no sense.
