@@ -33,6 +33,7 @@ func TestLeakedConnectionIsReported(t *testing.T) {
 func TestPreparedTransactionsDoNotKeepADatabase(t *testing.T) {
 	t.Parallel()
 	k := openKit(t, nil)
+	needsPrepared(t, k)
 	p := newProbe(t)
 	d := k.New(p, testkit.Template{})
 	conn, err := pgx.Connect(t.Context(), d.ConnString())

@@ -135,6 +135,14 @@ func execute(t testing.TB, connString, sql string) {
 	testkit.NoError(t, err)
 }
 
+// needsPrepared skips the test where the server has no prepared transactions.
+func needsPrepared(t *testing.T, k *testkit.Kit) {
+	t.Helper()
+	if !query[bool](t, k.URL(k.Admin()), "SELECT current_setting('max_prepared_transactions')::int > 0") {
+		t.Skip("the server has max_prepared_transactions = 0")
+	}
+}
+
 // exists reports whether there is a database of that name.
 func exists(t testing.TB, k *testkit.Kit, name string) bool {
 	t.Helper()

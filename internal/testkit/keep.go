@@ -62,12 +62,9 @@ func withoutPassword(connString string) (shown string, had bool) {
 		if _, had = u.User.Password(); had {
 			u.User = url.User(u.User.Username())
 		}
-		q := u.Query()
-		for _, key := range []string{"password", "sslpassword"} {
-			had = had || q.Has(key)
-			q.Del(key)
-		}
-		u.RawQuery = q.Encode()
+		query := withoutParams(u.RawQuery, "password", "sslpassword")
+		had = had || query != u.RawQuery
+		u.RawQuery = query
 		return u.String(), had
 	}
 	shown = passwordValue.ReplaceAllString(connString, "$1")

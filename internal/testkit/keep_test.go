@@ -25,6 +25,22 @@ func kept(t *testing.T, said string) (address, name string) {
 	return strings.ReplaceAll(m[1], `'\''`, "'"), m[2]
 }
 
+// withPassword returns the address with the password that another one has, which a
+// person would be asked for.
+func withPassword(t *testing.T, address, other string) string {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(other)
+	testkit.NoError(t, err)
+	if cfg.Password == "" {
+		return address
+	}
+	if u, err := url.Parse(address); err == nil && u.Scheme != "" {
+		u.User = url.UserPassword(cfg.User, cfg.Password)
+		return u.String()
+	}
+	return address + " password='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(cfg.Password) + "'"
+}
+
 func TestKeep(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -45,7 +61,7 @@ func TestKeep(t *testing.T) {
 			address, name := kept(t, p.said())
 			k.Sweep(t.Context())
 			openKit(t, nil).Sweep(t.Context()) // another process
-			testkit.Equal(t, query[int](t, address, "SELECT count(*) FROM evidence"), 0)
+			testkit.Equal(t, query[int](t, withPassword(t, address, d.Address()), "SELECT count(*) FROM evidence"), 0)
 			execute(t, k.URL(k.Admin()), "DROP DATABASE "+name)
 		}
 	}
@@ -55,9 +71,7 @@ func TestKeep(t *testing.T) {
 func TestKeepWithOpenEnds(t *testing.T) {
 	t.Parallel()
 	k := openKit(t, nil)
-	if !query[bool](t, k.URL(k.Admin()), "SELECT current_setting('max_prepared_transactions')::int > 0") {
-		t.Skip("the server has max_prepared_transactions = 0")
-	}
+	needsPrepared(t, k)
 	p := newProbe(t)
 	d := k.New(p, testkit.Template{})
 	d.Keep()
@@ -74,7 +88,7 @@ func TestKeepWithOpenEnds(t *testing.T) {
 	p.end()
 	testkit.ErrorContains(t, errorOf(p.said()), "1 prepared transactions were rolled back")
 	address, name := kept(t, p.said())
-	testkit.Equal(t, query[string](t, address, "SELECT string_agg(id::text, ',') FROM evidence"), "1")
+	testkit.Equal(t, query[string](t, withPassword(t, address, d.Address()), "SELECT string_agg(id::text, ',') FROM evidence"), "1")
 	execute(t, k.URL(k.Admin()), "DROP DATABASE "+name)
 }
 
@@ -89,9 +103,9 @@ func TestKeepDoesNotLogThePassword(t *testing.T) {
 		password = secret
 	}
 	host := url.Values{"host": {cfg.Host}, "port": {strings.TrimSpace(strings.Split(query[string](t, cfg.ConnString(), "SHOW port"), "\n")[0])}, "application_name": {"x"}}
-	byUser := url.URL{Scheme: "postgres", User: url.UserPassword(cfg.User, password), Path: "/" + cfg.Database, RawQuery: host.Encode()}
+	byUser := url.URL{Scheme: "postgres", User: url.UserPassword(cfg.User, password), Path: "/" + cfg.Database, RawQuery: strings.ReplaceAll(host.Encode(), "+", "%20")}
 	host.Set("password", password)
-	byParameter := url.URL{Scheme: "postgresql", User: url.User(cfg.User), Path: "/" + cfg.Database, RawQuery: host.Encode()}
+	byParameter := url.URL{Scheme: "postgresql", User: url.User(cfg.User), Path: "/" + cfg.Database, RawQuery: strings.ReplaceAll(host.Encode(), "+", "%20")}
 	byKeyword := "host='" + cfg.Host + "' port=" + host.Get("port") + " password = '" + strings.ReplaceAll(password, "'", `\'`) + "' user=" + cfg.User + " dbname=" + cfg.Database
 	for _, named := range []string{byUser.String(), byParameter.String(), byKeyword} {
 		k, err := testkit.Open(t.Context(), map[string]string{"TEST_DATABASE_URL": named, "PGDBM_TEST_KEEP": "all", "TEST_DB_VERBOSE": "1"})
@@ -100,7 +114,7 @@ func TestKeepDoesNotLogThePassword(t *testing.T) {
 		d := k.New(p, testkit.Template{})
 		p.end()
 		address, name := kept(t, p.said())
-		if contains(p.said(), password) || contains(p.said(), url.QueryEscape(password)) || contains(p.said(), url.UserPassword("", password).String()) || contains(p.said(), "password=") {
+		if contains(p.said(), password) || contains(p.said(), url.PathEscape(password)) || contains(p.said(), url.UserPassword("", password).String()) || contains(p.said(), "password=") {
 			t.Errorf("the password is in it: %s", p.said())
 		}
 		if contains(k.Server(), password) || contains(d.Server(), password) {

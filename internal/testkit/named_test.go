@@ -26,6 +26,10 @@ func TestNamedServer(t *testing.T) {
 			variable: "TEST_DATABASE_URL", connString: "postgres://u:p%20w@h:1/d?sslmode=disable", admin: "x",
 		},
 		{
+			env:      map[string]string{"TEST_DATABASE_URL": "postgres://u@h/main?options=-c%20work_mem%3D8MB&password=a+b&%64bname=x"},
+			variable: "TEST_DATABASE_URL", connString: "postgres://u@h/d?options=-c%20work_mem%3D8MB&password=a+b", admin: "x",
+		},
+		{
 			env:      map[string]string{"TEST_DATABASE_URL": "host=h user=u dbname=main"},
 			variable: "TEST_DATABASE_URL", connString: "host=h user=u dbname=main dbname='d'", admin: "main",
 		},
@@ -41,7 +45,7 @@ func TestNamedServer(t *testing.T) {
 		},
 		{
 			env:      map[string]string{"DATABASE_URL": "postgresql:///?host=/run/x", "PGHOST": "h"},
-			variable: "DATABASE_URL", connString: "postgresql:///d?host=%2Frun%2Fx", admin: "",
+			variable: "DATABASE_URL", connString: "postgresql:///d?host=/run/x", admin: "",
 		},
 		{env: map[string]string{"PGHOST": "h"}, variable: "PGHOST", connString: "dbname='d'", admin: "postgres"},
 		{env: map[string]string{"PGSERVICE": "s", "PGDATABASE": "m"}, variable: "PGSERVICE", connString: "dbname='d'", admin: "m"},

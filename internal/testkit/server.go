@@ -132,11 +132,19 @@ func withDatabase(base, database string) string {
 	}
 	u.Path = "/" + database
 	u.RawPath = ""
-	q := u.Query()
-	q.Del("dbname")
-	q.Del("database")
-	u.RawQuery = q.Encode()
+	u.RawQuery = withoutParams(u.RawQuery, "dbname", "database")
 	return u.String()
+}
+
+// withoutParams removes parameters from the query of a URL and leaves the others
+// as they are: net/url writes a space as +, which to PostgreSQL is a plus.
+func withoutParams(query string, names ...string) string {
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(param string) bool {
+		key, _, _ := strings.Cut(param, "=")
+		name, err := url.PathUnescape(key)
+		return err == nil && slices.Contains(names, name)
+	})
+	return strings.Join(kept, "&")
 }
 
 // quoteValue quotes a value of a keyword/value connection string.

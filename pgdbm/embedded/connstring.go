@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // neutral lists the variables with which libpq and pgx let the environment
@@ -36,6 +37,6 @@ func connURL(user *url.Userinfo, host, database string, q url.Values) string {
 			q.Set(n.parameter, n.value)
 		}
 	}
-	u := url.URL{Scheme: "postgres", User: user, Host: host, Path: "/" + database, RawQuery: q.Encode()}
+	u := url.URL{Scheme: "postgres", User: user, Host: host, Path: "/" + database, RawQuery: strings.ReplaceAll(q.Encode(), "+", "%20")} // + is no space to PostgreSQL
 	return u.String()
 }

@@ -65,6 +65,20 @@ func takeUsualPort(t *testing.T) {
 	}
 }
 
+// A directory may be called anything.
+func TestOddDirectory(t *testing.T) {
+	t.Parallel()
+	above := stateDir(t)
+	noError(t, os.Chmod(above, 0o711))
+	dir := filepath.Join(above, "a b+c%d'e\"f")
+	s := start(t, embedded.Config{Dir: dir, Idle: time.Second})
+	equal(t, query[int](t, s.ConnString("postgres"), "SELECT 1"), 1)
+	pid := postmaster(s.DataDir())
+	noError(t, s.Close(t.Context()))
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
+	equal(t, start(t, embedded.Config{Dir: dir}).Origin(), embedded.Restarted)
+}
+
 // A postmaster is killed while its backends are busy: they do not notice, and
 // hold what the next server on the same data needs.
 func TestServerKilledWhileItWorks(t *testing.T) {
