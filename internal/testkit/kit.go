@@ -52,7 +52,9 @@ var process = sync.OnceValues(func() (*kit, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	return open(ctx, e)
+	k, err := open(ctx, e)
+	current.Store(k)
+	return k, err
 })
 
 // open connects to the server of the environment.
