@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -12,8 +13,12 @@ import (
 // Each operation through a Manager beside the same on the bare pgx pool.
 func BenchmarkAgainstPgx(b *testing.B) {
 	m := setup(b)
-	raw := m.Pool().Pgx()
 	ctx := b.Context()
+	raw, err := pgxpool.New(ctx, m.Pool().Pgx().Config().ConnString())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer raw.Close()
 	exec(b, m, "insert into {{tables.items}} (name, n) select 'name ' || g, g from generate_series(1, 100) g")
 	scanAll := func(rows pgx.Rows, err error) error {
 		if err != nil {
@@ -86,4 +91,26 @@ func three(ctx context.Context, db interface {
 		}
 	}
 	return nil
+}
+
+// What it costs to know who holds a connection: the same pool without it.
+func BenchmarkHolders(b *testing.B) {
+	ours := open(b, pgdbm.Config{}).Pgx()
+	cfg := ours.Config()
+	cfg.ConnConfig.Tracer, cfg.BeforeConnect = nil, nil
+	bare, err := pgxpool.NewWithConfig(b.Context(), cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer bare.Close()
+	for name, pool := range map[string]*pgxpool.Pool{"without": bare, "with": ours} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := pool.QueryRow(b.Context(), "select 1").Scan(new(int)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -47,6 +47,7 @@ func (e *Error) fromServer(pg *pgconn.PgError) {
 		e.Schema = pg.SchemaName
 	}
 	e.Table, e.Column, e.Constraint = pg.TableName, pg.ColumnName, pg.ConstraintName
+	e.Hint = serverHint(pg)
 	switch pg.Code {
 	case "42P01", "3F000":
 		e.Hint = "was the module migrated, and does the SQL name the table as {{tables.<name>}}?"
@@ -68,7 +69,7 @@ func (e *Error) fromClient(err error) {
 	case errors.Is(err, pgx.ErrNoRows):
 		e.Class = ErrNotFound
 	case errors.As(err, &connErr): // also when it ran out of time: nobody answered
-		e.Class = ErrUnavailable
+		e.fromConnect(connErr)
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Class = ErrTimeout
 	case errors.Is(err, context.Canceled), errors.Is(err, pgx.ErrTxClosed):
@@ -138,7 +139,7 @@ func dropQuoted(s string) string {
 
 // redact returns a client-side message without argument values.
 func redact(err error) string {
-	s := err.Error()
+	s := connectText(err)
 	if msg, ok := encoding(s); ok {
 		return msg
 	}

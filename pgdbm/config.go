@@ -1,8 +1,7 @@
 package pgdbm
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"log/slog"
 	"time"
 
@@ -10,31 +9,39 @@ import (
 )
 
 // Config describes a pool. Its zero value needs only a server: ConnString, or
-// Host and what goes with it. What neither sets falls back to libpq's
-// environment variables (PGHOST, PGUSER, PGSSLMODE, …), as in every pgx program.
+// Host and what goes with it. A field that is set wins over ConnString; what
+// neither sets falls back to libpq's environment variables (PGHOST, PGUSER,
+// PGPASSWORD, PGSSLMODE, …) and password file, as in every pgx program, and then
+// to the default.
 type Config struct {
-	// ConnString is a PostgreSQL URL or keyword/value string. It excludes Host,
-	// Port, Database and User; Password and the TLS fields complete it.
+	// ConnString is a PostgreSQL URL or keyword/value string, of several hosts if
+	// need be (see target_session_attrs). It excludes Host, Port, Database and
+	// User. pgx's own parameters (pool_health_check_period, …) work in it.
 	ConnString string
 
-	Host     string // name, address or the directory of a Unix socket
+	Host     string // name, address or the directory of a Unix socket; several, separated by commas, are tried in order
 	Port     uint16 // default 5432
 	Database string
 	User     string
-	Password string
+	Password string // for one that changes see BeforeConnect
 
 	// Schema is the schema that [Pool.Manager] binds when it is called with "".
 	Schema string
 
 	MaxConns              int32         // default: the greater of 4 and the number of CPUs
-	MinConns              int32         // kept open when idle; default 0
+	MinConns              int32         // kept open; opened by [Pool.Connect], then in the background; default 0
+	MinIdleConns          int32         // kept free for the next who needs one; default 0
 	MaxConnLifetime       time.Duration // default 1 h
-	MaxConnLifetimeJitter time.Duration // random addition to MaxConnLifetime; default a tenth of it
+	MaxConnLifetimeJitter time.Duration // random addition to MaxConnLifetime, in whole seconds; default a tenth of it
 	MaxConnIdleTime       time.Duration // default 30 min
 
 	// AcquireTimeout bounds the wait for a connection of the pool, opening one
 	// included. Default 30 s; negative waits as long as the context allows.
 	AcquireTimeout time.Duration
+
+	// ConnectTimeout bounds opening a connection to one host, and each of the
+	// hooks that run then. Default 10 s.
+	ConnectTimeout time.Duration
 
 	TLS TLSConfig
 
@@ -54,16 +61,30 @@ type Config struct {
 	// transaction pooler they are refused: the connection is not ours.
 	OnConnect []string
 
+	// BeforeConnect is called before each connection is opened and may change
+	// what it is opened with: a password that expires (tokens of a cloud, of
+	// Vault), cc.DialFunc, certificates of another kind. An error is that of the
+	// connection.
+	BeforeConnect func(ctx context.Context, cc *pgx.ConnConfig) error
+
+	// AfterConnect is called with each new connection, after OnConnect. It is the
+	// place to register types, with conn.LoadTypes and conn.TypeMap. Behind a
+	// transaction pooler it must not change the session. An error closes the
+	// connection and is returned to whoever wanted it; of a type that a migration
+	// is yet to make none should be returned.
+	AfterConnect func(ctx context.Context, conn *pgx.Conn) error
+
 	// Pooler says whether a transaction pooler such as PgBouncer stands between
 	// this pool and the server. The default finds out in [Pool.Connect].
 	Pooler PoolerMode
 
 	// DirectConnString reaches the server past the pooler, for what does not
-	// work through one: migrations without a transaction, LISTEN. Default: ConnString.
+	// work through one: migrations without a transaction, LISTEN. Password, TLS
+	// and all that concerns a session apply to it too. Default: ConnString.
 	DirectConnString string
 
-	// StatementCache is the number of prepared statements kept on each
-	// connection; default 512 (pgx's).
+	// StatementCache is the number of prepared statements (behind a pooler:
+	// descriptions of statements) kept on each connection; default 512 (pgx's).
 	StatementCache int
 
 	Logger  *slog.Logger      // nil logs nothing
@@ -75,20 +96,36 @@ type Config struct {
 }
 
 // TLSConfig says how connections are encrypted. Its zero value leaves the
-// decision to ConnString and pgx (sslmode=prefer).
+// decision to ConnString and pgx (sslmode=prefer: encrypted where the server
+// can, without looking at its certificate). It does not apply to Unix sockets.
 type TLSConfig struct {
-	Mode        string // disable, require, verify-ca or verify-full; default verify-full when a file below is set
-	RootCert    string // file with the authorities that may sign the server's certificate
-	Cert        string // file with the client's certificate
-	Key         string // file with the client's key
-	KeyPassword string
+	// Mode is disable, require (encrypted, with whoever answers; with RootCert the
+	// same as the next), verify-ca (the server's certificate is signed by RootCert)
+	// or verify-full (and is for the host's name). The default with RootCert or
+	// Cert is the sslmode of ConnString if it has one, else verify-full.
+	Mode string
+
+	// RootCert is a file with the authorities that may sign the server's
+	// certificate, in PEM form. "system", and for verify-full the default, are
+	// those of the operating system.
+	RootCert string
+
+	// Cert and Key are files with the client's certificate, followed by those
+	// between it and its authority, and with its key, in PEM form. They are read
+	// again for each connection, so replacing them is enough to renew them.
+	Cert string
+	Key  string
+
+	KeyPassword string // of an encrypted Key
 }
 
 // RetryConfig says how [Pool.Connect] waits for a server that is not there yet.
 type RetryConfig struct {
 	Attempts int           // default 5; 1 does not retry
 	Delay    time.Duration // before the second attempt; default 200 ms
-	MaxDelay time.Duration // default 5 s; the delay doubles up to it, each drawn at random up to its bound
+	Backoff  float64       // factor from one delay to the next; default 2, and 1 keeps them equal
+	MaxDelay time.Duration // default 5 s, or Delay if that is longer
+	Jitter   float64       // part of each delay that is random, up to 1; default 1, and negative is none
 }
 
 // PoolerMode is the value of [Config.Pooler].
@@ -101,106 +138,47 @@ const (
 	PoolerTransaction PoolerMode = "transaction"
 )
 
-// Validate reports every mistake at once.
-func (c Config) Validate() error {
-	return errors.Join(c.validateServer(), c.validateRest())
-}
+const (
+	defaultApplicationName = "pgdbm"
+	defaultSSLMode         = "verify-full" // when TLS is asked for
+)
 
-func (c Config) validateServer() error {
-	if c.ConnString == "" && c.Host == "" {
-		return errors.New("pgdbm: config: no server: set ConnString or Host, or use ConfigFromEnv")
-	}
-	if c.ConnString != "" && (c.Host != "" || c.Port != 0 || c.Database != "" || c.User != "") {
-		return errors.New("pgdbm: config: ConnString excludes Host, Port, Database and User: set one or the other")
-	}
-	return nil
-}
-
-// validateRest is Validate without the question which server it is.
-func (c Config) validateRest() error {
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("pgdbm: config: "+format, args...)) }
-
-	if c.Schema != "" {
-		if err := ValidateSchema(c.Schema); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if c.MaxConns < 0 || c.MinConns < 0 {
-		wrong("MaxConns and MinConns must not be negative")
-	}
-	if c.MaxConns > 0 && c.MinConns > c.MaxConns {
-		wrong("MinConns (%d) exceeds MaxConns (%d)", c.MinConns, c.MaxConns)
-	}
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{
-		{"MaxConnLifetime", c.MaxConnLifetime},
-		{"MaxConnLifetimeJitter", c.MaxConnLifetimeJitter},
-		{"MaxConnIdleTime", c.MaxConnIdleTime},
-		{"SlowQuery", c.SlowQuery},
-		{"ConnectRetry.Delay", c.ConnectRetry.Delay},
-		{"ConnectRetry.MaxDelay", c.ConnectRetry.MaxDelay},
-	} {
-		if d.d < 0 {
-			wrong("%s must not be negative", d.name)
-		}
-	}
-	if c.ConnectRetry.Attempts < 0 || c.StatementCache < 0 {
-		wrong("ConnectRetry.Attempts and StatementCache must not be negative")
-	}
-	switch c.TLS.Mode {
-	case "", "disable", "allow", "prefer", "require", "verify-ca", "verify-full":
-	default:
-		wrong("TLS.Mode %q: use disable, require, verify-ca or verify-full", c.TLS.Mode)
-	}
-	if c.TLS.Mode == "disable" && (c.TLS.RootCert != "" || c.TLS.Cert != "" || c.TLS.Key != "") {
-		wrong("TLS.Mode disable contradicts the certificate files")
-	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		wrong("TLS.Cert and TLS.Key go together")
-	}
-	switch c.Pooler {
-	case PoolerAuto, PoolerNone, PoolerTransaction:
-	default:
-		wrong("Pooler %q: use %q or %q, or nothing to find out", c.Pooler, PoolerNone, PoolerTransaction)
-	}
-	if c.Pooler == PoolerTransaction && len(c.OnConnect) > 0 {
-		wrong("OnConnect does not work behind a transaction pooler")
-	}
-	return errors.Join(errs...)
-}
-
-const defaultApplicationName = "pgdbm"
-
-// withDefaults fills in what the documentation of the fields promises.
+// withDefaults fills in what the documentation of the fields promises, except
+// what ConnString may say as well: see [Config.poolConfig] for that.
 func (c Config) withDefaults() Config {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
 		}
 	}
-	def(&c.MaxConnLifetime, time.Hour)
-	def(&c.MaxConnLifetimeJitter, c.MaxConnLifetime/10)
-	def(&c.MaxConnIdleTime, 30*time.Minute)
 	def(&c.AcquireTimeout, 30*time.Second)
-	def(&c.StatementTimeout, time.Minute)
-	def(&c.LockTimeout, 5*time.Second)
-	def(&c.IdleInTransactionTimeout, time.Minute)
 	def(&c.ConnectRetry.Delay, 200*time.Millisecond)
-	def(&c.ConnectRetry.MaxDelay, 5*time.Second)
+	def(&c.ConnectRetry.MaxDelay, max(5*time.Second, c.ConnectRetry.Delay))
 	if c.ConnectRetry.Attempts == 0 {
 		c.ConnectRetry.Attempts = 5
 	}
-	if c.ApplicationName == "" {
-		c.ApplicationName = defaultApplicationName
+	if c.ConnectRetry.Backoff == 0 {
+		c.ConnectRetry.Backoff = 2
 	}
-	if c.TLS.Mode == "" && (c.TLS.RootCert != "" || c.TLS.Cert != "") {
-		c.TLS.Mode = "verify-full"
+	if c.ConnectRetry.Jitter == 0 {
+		c.ConnectRetry.Jitter = 1
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// limit is a setting by which the server bounds what a session does.
+type limit struct {
+	setting string
+	field   string
+	of      func(Config) time.Duration
+	def     time.Duration
+}
+
+var limits = []limit{
+	{"statement_timeout", "StatementTimeout", func(c Config) time.Duration { return c.StatementTimeout }, time.Minute},
+	{"lock_timeout", "LockTimeout", func(c Config) time.Duration { return c.LockTimeout }, 5 * time.Second},
+	{"idle_in_transaction_session_timeout", "IdleInTransactionTimeout", func(c Config) time.Duration { return c.IdleInTransactionTimeout }, time.Minute},
 }

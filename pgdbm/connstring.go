@@ -1,192 +1,224 @@
 package pgdbm
 
 import (
-	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// poolConfig turns a valid Config with its defaults into pgx's.
-func (c Config) poolConfig() (*pgxpool.Config, error) {
-	pc, err := pgxpool.ParseConfig(c.connString())
-	if err != nil {
-		return nil, parseError(err, c)
+// complete returns the connection string that pgx parses: dsn, or without one
+// the fields that name the server, completed by what pgx must know of TLS while
+// it parses. The last of two equal parameters counts.
+func (c Config) complete(dsn string) string {
+	params := map[string]string{}
+	if dsn == "" {
+		params = c.server()
 	}
-	cc := pc.ConnConfig
-	if c.Password != "" {
-		cc.Password = c.Password
+	params["sslmode"], params["sslrootcert"] = c.sslMode(dsn), c.TLS.RootCert
+	maps.DeleteFunc(params, func(_, v string) bool { return v == "" })
+	if c.TLS.Cert != "" { // pgx shall not read other files than ours, and not ours only once
+		params["sslcert"], params["sslkey"], params["sslpassword"] = "", "", ""
 	}
-	if c.MaxConns > 0 {
-		pc.MaxConns = c.MaxConns
-	}
-	if c.MinConns > 0 {
-		pc.MinConns = c.MinConns
-	}
-	pc.MaxConnLifetime = c.MaxConnLifetime
-	pc.MaxConnLifetimeJitter = c.MaxConnLifetimeJitter
-	pc.MaxConnIdleTime = c.MaxConnIdleTime
-	if c.StatementCache > 0 {
-		cc.StatementCacheCapacity = c.StatementCache
-	}
-	params := cc.RuntimeParams
-	if params["application_name"] == "" || c.ApplicationName != defaultApplicationName {
-		params["application_name"] = c.ApplicationName
-	}
-	maps.Copy(params, c.RuntimeParams)
-	for name, value := range c.timeouts() {
-		if _, set := params[name]; !set {
-			params[name] = value
-		}
-	}
-	return pc, nil
+	return appendParams(dsn, params)
 }
 
-// timeouts returns the server settings of the configured limits, in milliseconds.
-func (c Config) timeouts() map[string]string {
-	settings := map[string]string{}
-	for name, d := range map[string]time.Duration{
-		"statement_timeout":                   c.StatementTimeout,
-		"lock_timeout":                        c.LockTimeout,
-		"idle_in_transaction_session_timeout": c.IdleInTransactionTimeout,
-	} {
-		if d > 0 {
-			settings[name] = strconv.FormatInt(max(1, d.Milliseconds()), 10)
-		}
-	}
-	return settings
-}
-
-// connString returns the connection string that pgx parses: ConnString, or one
-// made of the fields, completed by the TLS fields.
-func (c Config) connString() string {
-	params := map[string]string{
-		"sslmode": c.TLS.Mode, "sslrootcert": c.TLS.RootCert, "sslcert": c.TLS.Cert,
-		"sslkey": c.TLS.Key, "sslpassword": c.TLS.KeyPassword,
-	}
-	base := c.ConnString
-	if base == "" {
-		params["host"], params["dbname"], params["user"] = c.Host, c.Database, c.User
-		if c.Port != 0 {
-			params["port"] = strconv.Itoa(int(c.Port))
-		}
+// server returns the parameters that name the server, of those that are set.
+func (c Config) server() map[string]string {
+	params := map[string]string{"host": c.Host, "dbname": c.Database, "user": c.User}
+	if c.Port != 0 {
+		params["port"] = strconv.Itoa(int(c.Port))
 	}
 	maps.DeleteFunc(params, func(_, v string) bool { return v == "" })
-	if isURL(base) {
-		if len(params) == 0 {
-			return base
-		}
-		u, err := url.Parse(base)
-		if err != nil {
-			return base // pgx reports it
-		}
-		query := u.Query()
-		for name, value := range params {
-			query.Set(name, value)
-		}
-		u.RawQuery = query.Encode()
-		return u.String()
+	return params
+}
+
+// sslMode returns the mode that the fields ask for, "" for none.
+func (c Config) sslMode(dsn string) string {
+	if c.TLS.Mode != "" || c.TLS.RootCert == "" && c.TLS.Cert == "" || sslModeOf(dsn) != "" {
+		return c.TLS.Mode
 	}
+	return defaultSSLMode
+}
+
+// sslModeOf returns the mode that a connection string asks for, "" for none.
+func sslModeOf(dsn string) string {
+	mode := ""
+	for _, p := range scan(dsn) {
+		if p.name == "sslmode" || p.name == "ssl" {
+			mode = strings.Trim(dsn[p.start:p.end], "' ")
+		}
+	}
+	return mode
+}
+
+// appendParams adds parameters to a connection string of either form.
+func appendParams(dsn string, params map[string]string) string {
+	if len(params) == 0 {
+		return dsn
+	}
+	names := slices.Sorted(maps.Keys(params))
 	var b strings.Builder
-	b.WriteString(base)
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		fmt.Fprintf(&b, " %s='%s'", name, quoteValue.Replace(params[name]))
+	if !isURL(dsn) {
+		if backslashes := len(dsn) - len(strings.TrimRight(dsn, `\`)); backslashes%2 == 1 {
+			dsn = dsn[:len(dsn)-1] // at the end it stands for nothing; before a space it would escape it
+		}
+		b.WriteString(dsn)
+		for _, name := range names {
+			b.WriteString(" " + name + "='" + quoteValue.Replace(params[name]) + "'")
+		}
+		return strings.TrimSpace(b.String())
 	}
-	return strings.TrimSpace(b.String())
+	b.WriteString(dsn)
+	for i, name := range names {
+		switch {
+		case i == 0 && queryOf(dsn) < 0:
+			b.WriteByte('?')
+		case i == 0 && strings.ContainsAny(dsn[len(dsn)-1:], "?&"):
+		default:
+			b.WriteByte('&')
+		}
+		b.WriteString(name + "=" + strings.ReplaceAll(url.QueryEscape(params[name]), "+", "%20"))
+	}
+	return b.String()
 }
 
 var quoteValue = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 
+// isURL reports whether pgx takes s for a URL.
 func isURL(s string) bool {
 	return strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://")
 }
 
-// parseError says why a connection string was refused without repeating it.
-func parseError(err error, c Config) error {
-	reason := err.Error()
-	if pe, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
-		reason = "it is malformed"
-		if cause := pe.Unwrap(); cause != nil {
-			reason = cause.Error()
+// queryOf returns where the query of a URL begins, -1 without one. As to pgx,
+// the user ends at an @ before the first /, and may have a ? in his password.
+func queryOf(s string) int {
+	start := strings.Index(s, "://") + len("://")
+	if i := strings.IndexAny(s[start:], "@/"); i >= 0 && s[start+i] == '@' {
+		start += i + 1
+	}
+	i := strings.IndexByte(s[start:], '?')
+	if i < 0 {
+		return -1
+	}
+	return start + i
+}
+
+// param is a parameter in a connection string.
+type param struct {
+	name       string // in lower case
+	key        int    // where it begins
+	start, end int    // of its value, quotes included
+	broken     bool   // the string cannot be read from key on
+}
+
+// scan returns the parameters of a connection string: the query of a URL, or
+// keywords and values.
+func scan(s string) []param {
+	if isURL(s) {
+		if at := queryOf(s); at >= 0 {
+			return scanQuery(s, at)
+		}
+		return nil
+	}
+	return scanKeywords(s)
+}
+
+// scanQuery takes what follows a ? or & for parameters, from at on.
+func scanQuery(s string, at int) []param {
+	var params []param
+	for at < len(s) {
+		key := at + 1
+		end := len(s)
+		if i := strings.IndexAny(s[key:], "&?"); i >= 0 {
+			end = key + i
+		}
+		if eq := strings.IndexByte(s[key:end], '='); eq >= 0 {
+			name := s[key : key+eq]
+			if decoded, err := url.PathUnescape(name); err == nil {
+				name = decoded
+			}
+			value := key + eq + 1
+			stop := len(s) // a ? may stand in a value
+			if i := strings.IndexByte(s[value:], '&'); i >= 0 {
+				stop = value + i
+			}
+			params = append(params, param{name: strings.ToLower(strings.TrimSpace(name)), key: key, start: value, end: stop})
+		}
+		at = end
+	}
+	return params
+}
+
+const spaces = " \t\n\r\v\f"
+
+// scanKeywords reads keyword = value …, as libpq and pgx do. The last of the
+// parameters is broken when the string is.
+func scanKeywords(s string) []param {
+	var params []param
+	for i := skip(s, 0); i < len(s); i = skip(s, i) {
+		p := param{key: i, broken: true}
+		eq := strings.IndexByte(s[i:], '=')
+		if eq < 0 {
+			return append(params, p)
+		}
+		p.name = strings.ToLower(strings.TrimRight(s[i:i+eq], spaces))
+		if strings.ContainsFunc(p.name, func(r rune) bool { return !isNameRune(r) }) || p.name == "" {
+			return append(params, p)
+		}
+		p.start = skip(s, i+eq+1)
+		var ok bool
+		if p.end, ok = valueEnd(s, p.start); !ok {
+			return append(params, p)
+		}
+		p.broken = false
+		params = append(params, p)
+		i = p.end
+	}
+	return params
+}
+
+func isNameRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '_' || r == '.' || r == '-'
+}
+
+func skip(s string, i int) int {
+	for i < len(s) && strings.IndexByte(spaces, s[i]) >= 0 {
+		i++
+	}
+	return i
+}
+
+// valueEnd returns where the value at i ends; false where its quote is not closed.
+func valueEnd(s string, i int) (int, bool) {
+	quoted := i < len(s) && s[i] == '\''
+	if quoted {
+		i++
+	}
+	for ; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			i++
+		case quoted && s[i] == '\'':
+			return i + 1, true
+		case !quoted && strings.IndexByte(spaces, s[i]) >= 0:
+			return i, true
 		}
 	}
-	for _, secret := range []string{c.ConnString, c.Password, c.TLS.KeyPassword} {
-		if secret != "" {
-			reason = strings.ReplaceAll(reason, secret, mask)
-		}
-	}
-	return fmt.Errorf("pgdbm: config: connection string: %s", Mask(reason))
+	return len(s), !quoted
 }
 
-const mask = "xxxxx"
-
-var (
-	queryPassword   = regexp.MustCompile(`(?i)([?&](?:ssl)?password=)[^&\s]*`)
-	keywordPassword = regexp.MustCompile(`(?i)(\b(?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]+)`)
-)
-
-// Mask replaces the passwords in a connection string of any form (URL, password
-// as a query parameter, keyword/value) by xxxxx.
-func Mask(connString string) string {
-	s := connString
-	if i := strings.Index(s, "://"); i >= 0 {
-		s = s[:i] + maskUserInfo(s[i:])
-	}
-	s = queryPassword.ReplaceAllString(s, "${1}"+mask)
-	return keywordPassword.ReplaceAllString(s, "${1}"+mask)
+// isConnParam reports whether a name is a parameter of the connection, for libpq
+// or pgx, rather than a setting of the server.
+func isConnParam(name string) bool {
+	return slices.Contains(connParams, name) || strings.HasPrefix(name, "pool_")
 }
 
-// maskUserInfo masks the password of "://user:password@host…". The password may
-// hold any character, so it ends at the last @ before the path.
-func maskUserInfo(s string) string {
-	const sep = "://"
-	authority := s[len(sep):]
-	if i := strings.IndexAny(authority, "?# \t\n"); i >= 0 {
-		authority = authority[:i]
-	}
-	at := strings.LastIndexByte(authority, '@')
-	if at < 0 {
-		return s
-	}
-	colon := strings.IndexByte(authority[:at], ':')
-	if colon < 0 {
-		return s
-	}
-	return sep + authority[:colon+1] + mask + s[len(sep)+at:]
+var connParams = []string{
+	"host", "hostaddr", "port", "dbname", "database", "user", "password", "passfile", "connect_timeout",
+	"sslmode", "ssl", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcertmode", "sslsni", "sslnegotiation", "sslcrl",
+	"target_session_attrs", "load_balance_hosts", "service", "servicefile", "krbspn", "krbsrvname", "channel_binding", "require_auth",
+	"min_protocol_version", "max_protocol_version", "keepalives", "gssencmode", "replication",
+	"statement_cache_capacity", "description_cache_capacity", "default_query_exec_mode",
 }
-
-// String returns the configuration with its passwords masked.
-func (c Config) String() string {
-	type plain Config // without String
-	c.ConnString, c.DirectConnString = Mask(c.ConnString), Mask(c.DirectConnString)
-	if c.Password != "" {
-		c.Password = mask
-	}
-	if c.TLS.KeyPassword != "" {
-		c.TLS.KeyPassword = mask
-	}
-	if _, ok := c.RuntimeParams["password"]; ok {
-		c.RuntimeParams = maps.Clone(c.RuntimeParams)
-		c.RuntimeParams["password"] = mask
-	}
-	c.Logger, c.Tracers = nil, nil
-	return fmt.Sprintf("%+v", plain(c))
-}
-
-// GoString is String: %#v must not print passwords either.
-func (c Config) GoString() string { return c.String() }
-
-// LogValue logs the configuration as String does.
-func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
-
-// MarshalText keeps passwords out of JSON and other encodings.
-func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

@@ -99,9 +99,8 @@ func (p *Pool) localTimeouts() []string {
 		return nil
 	}
 	var stmts []string
-	settings := p.cfg.timeouts()
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		stmts = append(stmts, "set local "+name+" to "+settings[name])
+	for _, name := range slices.Sorted(maps.Keys(p.limits)) {
+		stmts = append(stmts, "set local "+name+" to '"+strings.ReplaceAll(p.limits[name], "'", "''")+"'")
 	}
 	return stmts
 }

@@ -12,9 +12,11 @@ var pools = struct {
 	open map[string]int
 }{open: map[string]int{}}
 
+// database names what p connects to, and as whom: a pool of another user is no
+// substitute.
 func (p *Pool) database() string {
 	cc := p.pgx.Config().ConnConfig
-	return fmt.Sprintf("%s:%d/%s", cc.Host, cc.Port, cc.Database)
+	return fmt.Sprintf("%s@%s:%d/%s", cc.User, cc.Host, cc.Port, cc.Database)
 }
 
 // warnSecond notes that p is open and warns when it is not the only pool.
@@ -24,7 +26,7 @@ func (p *Pool) warnSecond() {
 	pools.open[p.database()]++
 	if n := pools.open[p.database()]; n > 1 {
 		p.log.Warn("another pool to the same database is open in this process; share one: pool.Manager(schema), or pgdbm.Borrow(pool, cfg)",
-			"pools", n)
+			"pools", n, "database", p.database())
 	}
 }
 

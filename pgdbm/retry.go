@@ -3,11 +3,19 @@ package pgdbm
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
+
+// pause returns how long to wait after attempt n, counted from 1.
+func (r RetryConfig) pause(n int) time.Duration {
+	bound := min(float64(r.MaxDelay), float64(r.Delay)*math.Pow(r.Backoff, float64(n-1)))
+	random := bound * max(0, r.Jitter)
+	return time.Duration(bound - random*rand.Float64())
+}
 
 // fullJitter returns a random pause before attempt n+1: up to first × 2^(n-1),
 // at most limit.

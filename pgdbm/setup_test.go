@@ -8,10 +8,11 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// open opens a pool on a database of the test's own, closed at its end.
+// open opens a pool, on a database of the test's own unless cfg names one, closed
+// at its end.
 func open(t testing.TB, cfg pgdbm.Config) *pgdbm.Pool {
 	t.Helper()
-	if cfg.ConnString == "" {
+	if cfg.ConnString == "" && cfg.Host == "" {
 		cfg.ConnString = testkit.ConnString(t)
 	}
 	pool, err := pgdbm.Open(t.Context(), cfg)
