@@ -23,6 +23,8 @@ type Binding struct {
 	// Modules are the declared dependencies: module name to schema. Nil lets
 	// {{tables.x.t}} name any schema literally; empty forbids it altogether.
 	Modules map[string]string
+
+	counters *counters // of its statements; nil: not counted
 }
 
 // clone returns a copy that nobody else can change.

@@ -93,6 +93,20 @@ type Config struct {
 	// SlowQuery is the duration from which a statement is logged as slow, with its
 	// SQL but without its arguments. 0 logs none.
 	SlowQuery time.Duration
+
+	// SlowQueryPlan logs the plan of slow statements too. In the background, one
+	// at a time and each text once in 10 minutes, they are planned for unknown
+	// arguments but not run, on a connection of the pool that is not needed
+	// otherwise.
+	SlowQueryPlan bool
+
+	// History is how many statements [Pool.Metrics] remembers, without their
+	// arguments; default 100, negative for none.
+	History int
+
+	// NoMetrics turns off what [Pool.Metrics] returns. Counting costs a fraction
+	// of a microsecond for each statement and allocates nothing.
+	NoMetrics bool
 }
 
 // TLSConfig says how connections are encrypted. Its zero value leaves the
@@ -156,6 +170,9 @@ func (c Config) withDefaults() Config {
 	def(&c.ConnectRetry.MaxDelay, max(5*time.Second, c.ConnectRetry.Delay))
 	if c.ConnectRetry.Attempts == 0 {
 		c.ConnectRetry.Attempts = 5
+	}
+	if c.History == 0 {
+		c.History = 100
 	}
 	if c.ConnectRetry.Backoff == 0 {
 		c.ConnectRetry.Backoff = 2

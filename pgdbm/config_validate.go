@@ -149,6 +149,9 @@ func (c Config) validateSession(wrong *mistakes) {
 			wrong.add("Tracers[%d] is nil: remove it", i)
 		}
 	}
+	if c.SlowQueryPlan && c.SlowQuery == 0 {
+		wrong.add("SlowQueryPlan needs SlowQuery, the duration from which a statement is slow")
+	}
 	switch c.Pooler {
 	case PoolerAuto, PoolerNone, PoolerTransaction:
 	default:

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -105,10 +104,7 @@ var errStarting = errors.New("pgdbm: the pool does not connect before it is used
 // hook completes pgx's configuration with what depends on the pool's state.
 func (p *Pool) hook(pc *pgxpool.Config) {
 	p.held = &holders{}
-	pc.ConnConfig.Tracer = p.held
-	if tracer := p.cfg.tracer(); tracer != nil {
-		pc.ConnConfig.Tracer = multitracer.New(p.held, tracer)
-	}
+	pc.ConnConfig.Tracer = chain(append([]pgx.QueryTracer{p.held}, p.monitor.before(p.cfg.Tracers)...))
 	pc.BeforeConnect = func(ctx context.Context, cc *pgx.ConnConfig) error {
 		if ctx.Value(starting{}) != nil {
 			return errStarting
@@ -119,6 +115,13 @@ func (p *Pool) hook(pc *pgxpool.Config) {
 		return p.beforeConnect(ctx, cc)
 	}
 	pc.AfterConnect = p.afterConnect
+}
+
+// traceDirect has connections past the pooler traced as well.
+func (p *Pool) traceDirect() {
+	if p.direct != nil {
+		p.direct.Tracer = chain(p.monitor.before(p.cfg.Tracers))
+	}
 }
 
 // beforeConnect runs the hook of that name in the time that it has.

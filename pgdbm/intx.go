@@ -78,6 +78,7 @@ func (m *Manager) InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) err
 		if err == nil || attempt >= opts.Attempts || !errors.Is(err, ErrRetryable) {
 			return err
 		}
+		m.pool.monitor.repeated(m.binding)
 		pause := fullJitter(firstRetryPause, maxRetryPause, attempt)
 		m.pool.log.LogAttrs(ctx, slog.LevelWarn, "transaction retried",
 			slog.String("module", m.binding.Module), slog.String("schema", m.binding.Schema),

@@ -45,7 +45,7 @@ func (m *Manager) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	conn, err := m.pool.acquire(ctx)
+	conn, err := m.acquire(ctx)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
@@ -70,7 +70,7 @@ func (m *Manager) query(ctx context.Context, sql string, args []any) (*rows, err
 	if err != nil {
 		return failedRows(err), err
 	}
-	conn, err := m.pool.acquire(ctx)
+	conn, err := m.acquire(ctx)
 	if err != nil {
 		return failedRows(err), err
 	}
@@ -88,7 +88,7 @@ func (m *Manager) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults 
 	if err := expandBatch(b, m.Expand); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
-	conn, err := m.pool.acquire(ctx)
+	conn, err := m.acquire(ctx)
 	if err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
@@ -101,7 +101,7 @@ func (m *Manager) CopyFrom(ctx context.Context, table string, columns []string, 
 	if err != nil {
 		return 0, err
 	}
-	conn, err := m.pool.acquire(ctx)
+	conn, err := m.acquire(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -122,7 +122,7 @@ func (m *Manager) BeginWith(ctx context.Context, opts TxOptions) (*Tx, error) {
 	if err := errors.Join(opts.validate(), classify(ctx.Err(), m.Schema(), "begin")); err != nil {
 		return nil, err
 	}
-	conn := &txConn{pool: m.pool, opts: opts.pgx(), head: m.pool.localTimeouts()}
+	conn := &txConn{pool: m.pool, holder: m.binding, opts: opts.pgx(), head: m.pool.localTimeouts()}
 	if opts.SearchPath {
 		if m.Schema() == "" {
 			return nil, errors.New("pgdbm: TxOptions.SearchPath needs a manager that is bound to a schema")
@@ -147,7 +147,14 @@ func (m *Manager) Adopt(tx pgx.Tx) *Tx {
 // without LOCAL, session locks and temporary tables would reach whoever gets
 // the connection next, and behind a transaction pooler somebody else at once.
 func (m *Manager) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	return m.pool.acquire(ctx)
+	return m.acquire(ctx)
+}
+
+// acquire takes a connection for statements of m.
+func (m *Manager) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := m.pool.acquire(ctx)
+	m.pool.monitor.acquired(conn, m.binding, err)
+	return conn, err
 }
 
 // EnsureSchema creates the bound schema if it is missing. Migrating does that by

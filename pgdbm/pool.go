@@ -24,6 +24,8 @@ type Pool struct {
 	limits map[string]string // settings that bound what a session does
 	held   *holders          // nil for a borrowed pool
 
+	monitor *monitor // nil: nothing is counted or logged as slow
+
 	pooled    atomic.Pointer[bool] // behind a transaction pooler? nil: not known yet
 	exhausted atomic.Int64         // when it was last logged, in Unix nanoseconds
 	closing   sync.Once
@@ -50,11 +52,13 @@ func New(cfg Config) (*Pool, error) {
 	if err := errors.Join(err, directErr); err != nil {
 		return nil, err
 	}
-	p.owned, p.limits = true, p.cfg.limits(pc.ConnConfig.RuntimeParams)
+	p.owned, p.limits, p.monitor = true, p.cfg.limits(pc.ConnConfig.RuntimeParams), newMonitor(*p.cfg)
+	p.traceDirect()
 	p.hook(pc)
 	if p.pgx, err = pgxpool.NewWithConfig(context.WithValue(context.Background(), starting{}, true), pc); err != nil {
 		return nil, classify(err, "", "")
 	}
+	p.monitor.planOn(p.pgx)
 	p.warnSecond()
 	return p, nil
 }
@@ -87,6 +91,8 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 // DirectConnString with what belongs to it apply: the pool's connections are made
 // as its owner configured them, with the owner's limits on statements and locks.
 // Behind a transaction pooler cfg's limits apply in transactions.
+// Statements are counted and slow ones logged if the owner's configuration has a
+// tracer made by [NewTracer].
 func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 	if pool == nil {
 		return nil, errors.New("pgdbm: Borrow: the pool is nil")
@@ -95,7 +101,7 @@ func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p := newPool(cfg)
-	p.pgx, p.limits = pool, p.cfg.limits(cfg.RuntimeParams)
+	p.pgx, p.limits, p.monitor = pool, p.cfg.limits(cfg.RuntimeParams), monitorOf(pool)
 	cert, err := p.cfg.TLS.load(p.log)
 	if err != nil {
 		return nil, err
@@ -103,6 +109,8 @@ func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 	if p.direct, err = p.cfg.directConfig(cert); err != nil {
 		return nil, err
 	}
+	p.monitor.planOn(pool)
+	p.traceDirect()
 	return p, nil
 }
 
@@ -120,7 +128,9 @@ func (p *Pool) Bind(b Binding) (*Manager, error) {
 	if err := b.validate(); err != nil {
 		return nil, err
 	}
-	return &Manager{pool: p, binding: b.clone()}, nil
+	binding := b.clone()
+	binding.counters = p.monitor.countersOf(binding)
+	return &Manager{pool: p, binding: binding}, nil
 }
 
 // Pgx returns the pgx pool, for libraries that take one. Templates are not
@@ -142,6 +152,7 @@ func (p *Pool) Stat() *pgxpool.Stat { return p.pgx.Stat() }
 // pgx pool itself stays open. Close may be called more than once.
 func (p *Pool) Close(ctx context.Context) error {
 	p.closed.Store(true)
+	p.monitor.planOff(p.pgx)
 	if !p.owned {
 		return nil
 	}

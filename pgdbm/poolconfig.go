@@ -49,7 +49,6 @@ func (c Config) directConfig(cert *clientCert) (*pgx.ConnConfig, error) {
 		return nil, parseError("DirectConnString", err)
 	}
 	c.session(pc.ConnConfig, cert)
-	pc.ConnConfig.Tracer = c.tracer()
 	return pc.ConnConfig, nil
 }
 

@@ -2,83 +2,70 @@ package pgdbm
 
 import (
 	"context"
-	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/multitracer"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// tracer returns what pgx calls for every statement: the slow-query log, then
-// the configured tracers; nil for none.
-func (c Config) tracer() pgx.QueryTracer {
-	var all []pgx.QueryTracer
-	if c.SlowQuery > 0 {
-		all = append(all, &slowLog{log: c.Logger, threshold: c.SlowQuery})
-	}
-	all = append(all, c.Tracers...)
-	switch len(all) {
-	case 0:
-		return nil
-	case 1:
-		return all[0]
-	default:
-		return multitracer.New(all...)
-	}
-}
-
-// slowLog warns of statements that take threshold or longer, from sending them
-// to the end of their rows. It never logs arguments.
-type slowLog struct {
-	log       *slog.Logger
-	threshold time.Duration
-}
-
-type (
-	slowKey struct{}
-	started struct {
-		at  time.Time
-		sql string
-	}
+// What pgx calls.
+var (
+	_ pgx.QueryTracer       = (*monitor)(nil)
+	_ pgx.BatchTracer       = (*monitor)(nil)
+	_ pgx.CopyFromTracer    = (*monitor)(nil)
+	_ pgxpool.ReleaseTracer = (*monitor)(nil)
 )
 
-func (s *slowLog) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	return context.WithValue(ctx, slowKey{}, started{time.Now(), data.SQL})
+// TraceQueryStart implements [pgx.QueryTracer].
+func (m *monitor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	m.start(conn, call{kind: callQuery, sql: data.SQL})
+	return ctx
 }
 
-func (s *slowLog) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
-	s.end(ctx, conn, data.CommandTag.RowsAffected(), data.Err)
+// TraceQueryEnd implements [pgx.QueryTracer].
+func (m *monitor) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
+	m.end(ctx, conn, callQuery, data.CommandTag, data.Err)
 }
 
-func (s *slowLog) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+// TraceBatchStart implements [pgx.BatchTracer].
+func (m *monitor) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	sql := ""
 	if queued := data.Batch.QueuedQueries; len(queued) > 0 {
 		sql = queued[len(queued)-1].SQL // BEGIN may travel in front
 	}
-	return context.WithValue(ctx, slowKey{}, started{time.Now(), sql})
+	m.start(conn, call{kind: callBatch, sql: sql, batch: data.Batch})
+	return ctx
 }
 
-func (s *slowLog) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-
-func (s *slowLog) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
-	s.end(ctx, conn, 0, data.Err)
-}
-
-func (s *slowLog) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceCopyFromStartData) context.Context {
-	return context.WithValue(ctx, slowKey{}, started{time.Now(), "copy " + data.TableName.Sanitize()})
-}
-
-func (s *slowLog) TraceCopyFromEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceCopyFromEndData) {
-	s.end(ctx, conn, data.CommandTag.RowsAffected(), data.Err)
-}
-
-func (s *slowLog) end(ctx context.Context, conn *pgx.Conn, rows int64, err error) {
-	start, ok := ctx.Value(slowKey{}).(started)
-	if !ok {
+// TraceBatchQuery implements [pgx.BatchTracer].
+func (m *monitor) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
+	c := m.state(conn).current()
+	if c == nil || c.kind != callBatch {
 		return
 	}
-	if dur := time.Since(start.at); dur >= s.threshold {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "slow query", slog.Duration("dur", dur), slog.Int64("rows", rows),
-			slog.String("sqlstate", sqlState(err)), slog.Uint64("pid", uint64(conn.PgConn().PID())), slog.String("sql", start.sql))
+	c.answered(data.CommandTag)
+	if data.Err != nil && c.batch != nil {
+		c.sql, c.batch = data.SQL, nil // the one that failed says more
 	}
+}
+
+// TraceBatchEnd implements [pgx.BatchTracer].
+func (m *monitor) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
+	m.end(ctx, conn, callBatch, pgconn.CommandTag{}, data.Err)
+}
+
+// TraceCopyFromStart implements [pgx.CopyFromTracer].
+func (m *monitor) TraceCopyFromStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceCopyFromStartData) context.Context {
+	m.start(conn, call{kind: callCopy, sql: "copy " + data.TableName.Sanitize()})
+	return ctx
+}
+
+// TraceCopyFromEnd implements [pgx.CopyFromTracer].
+func (m *monitor) TraceCopyFromEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceCopyFromEndData) {
+	m.end(ctx, conn, callCopy, data.CommandTag, data.Err)
+}
+
+// TraceRelease implements [pgxpool.ReleaseTracer].
+func (m *monitor) TraceRelease(_ *pgxpool.Pool, data pgxpool.TraceReleaseData) {
+	m.released(data.Conn)
 }

@@ -46,3 +46,25 @@ func TestQuickQueriesAreNotLogged(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 }
+
+func TestSlowBatchIsLoggedWithItsTexts(t *testing.T) {
+	t.Parallel()
+	log := &logBuffer{}
+	m := bind(t, open(t, pgdbm.Config{SlowQuery: 5 * time.Millisecond, Logger: log.logger()}), "")
+	b := &pgx.Batch{}
+	b.Queue("select 'one', $1::text", secret)
+	b.Queue("select 'two', pg_sleep(0.01), $1::text", secret)
+	b.Queue("select 'one', $1::text", secret)
+	if err := m.SendBatch(t.Context(), b).Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := log.String()
+	for _, want := range []string{"statements=3", `sql="select 'one', $1::text;\nselect 'two', pg_sleep(0.01), $1::text"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in the log: %s", want, got)
+		}
+	}
+	if strings.Contains(got, secret) {
+		t.Errorf("log: %s", got)
+	}
+}

@@ -85,6 +85,7 @@ func (tx *Tx) Begin(ctx context.Context) (*Tx, error) {
 	if err := tx.level.unusable; err != nil {
 		return nil, err
 	}
+	tx.conn.by(tx.binding)
 	if err := tx.conn.begin(ctx); err != nil {
 		return nil, classify(err, tx.binding.Schema, "begin")
 	}
@@ -128,6 +129,7 @@ func (tx *Tx) Pgx(ctx context.Context) (pgx.Tx, error) {
 	if err := tx.level.unusable; err != nil {
 		return nil, err
 	}
+	tx.conn.by(tx.binding)
 	if err := tx.conn.begin(ctx); err != nil {
 		return nil, classify(err, tx.binding.Schema, "begin")
 	}
@@ -147,6 +149,7 @@ func (tx *Tx) expand(sql string) (string, error) {
 	if err := tx.level.unusable; err != nil {
 		return "", err
 	}
+	tx.conn.by(tx.binding)
 	return tx.Expand(sql)
 }
 
@@ -187,6 +190,7 @@ func (tx *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if err := expandBatch(b, tx.Expand); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
+	tx.conn.by(tx.binding)
 	begin, err := tx.conn.start(ctx)
 	if err != nil {
 		return pgx.FailedBatchResults(b, classify(err, tx.binding.Schema, ""))
@@ -206,6 +210,7 @@ func (tx *Tx) CopyFrom(ctx context.Context, table string, columns []string, src 
 		err = tx.level.unusable
 	}
 	if err == nil {
+		tx.conn.by(tx.binding)
 		err = tx.conn.begin(ctx)
 	}
 	if err != nil {

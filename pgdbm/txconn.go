@@ -1,6 +1,7 @@
 package pgdbm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ type txConn struct {
 	head  []string // statements that follow BEGIN, such as SET LOCAL
 	alone bool     // head changes how statements are prepared: none may travel along
 
+	holder  *Binding // began it; nil if lent
+	speaker *Binding // sends the next statement; nil: holder
+
 	conn   *pgxpool.Conn // nil until the first statement, and after the end
 	tx     pgx.Tx        // nil until the first statement
 	open   *rows         // the rows handed out last
@@ -45,14 +49,28 @@ func (c *txConn) start(ctx context.Context) (begin bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	if c.conn, err = c.pool.acquire(ctx); err != nil {
+	c.conn, err = c.pool.acquire(ctx)
+	c.pool.monitor.acquired(c.conn, c.holder, err)
+	if err != nil {
 		c.failed = err
 		return false, err
 	}
+	c.by(cmp.Or(c.speaker, c.holder))
 	if c.alone {
 		return false, c.beginNow(ctx)
 	}
 	return true, nil
+}
+
+// by notes whose statement is the next.
+func (c *txConn) by(b *Binding) {
+	c.speaker = b
+	switch {
+	case c.conn != nil:
+		c.pool.monitor.speaks(c.conn.Conn(), b)
+	case c.lent:
+		c.pool.monitor.speaks(c.tx.Conn(), b)
+	}
 }
 
 // begin begins the transaction with nothing travelling along.
