@@ -32,23 +32,7 @@ func OpenImpatient(ctx context.Context, env map[string]string, patience time.Dur
 func (k *kit) New(tb TB, t Template) *Database { return k.database(tb, t) }
 
 // Close lets the kit go, as the end of its process would.
-func (k *kit) Close() {
-	k.admin.Close()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, tpl := range k.templates {
-		tpl.free.mu.Lock()
-		for _, s := range tpl.free.free {
-			s.close(context.Background())
-		}
-		tpl.free.free = nil
-		tpl.free.mu.Unlock()
-	}
-	k.lease.stop()
-	k.lease.mu.Lock()
-	defer k.lease.mu.Unlock()
-	_ = k.lease.conn.Close(context.Background())
-}
+func (k *kit) Close() { k.stop() }
 
 // Take waits for a database and gives it back.
 func (k *kit) Take(ctx context.Context, t Template) error {

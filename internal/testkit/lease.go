@@ -23,6 +23,7 @@ type lease struct {
 	number     int32
 	lost       func()             // called when the server has ended the sessions
 	stop       context.CancelFunc // of the watch, which otherwise ends with the process
+	watched    chan struct{}      // closed at the end of the watch
 
 	mu        sync.Mutex
 	conn      *pgx.Conn
@@ -32,7 +33,7 @@ type lease struct {
 var errTaken = errors.New("testkit: the lease is taken")
 
 func takeLease(ctx context.Context, connString string, lost func()) (*lease, error) {
-	l := &lease{connString: connString, lost: lost}
+	l := &lease{connString: connString, lost: lost, watched: make(chan struct{})}
 	for {
 		l.number = 1 + rand.Int32N(1<<31-2)
 		err := l.hold(ctx)
@@ -51,6 +52,7 @@ func takeLease(ctx context.Context, connString string, lost func()) (*lease, err
 // gives up when the server does not come back; who needs a new database then
 // tries for himself.
 func (l *lease) watch(ctx context.Context) {
+	defer close(l.watched)
 	conn, err := pgx.Connect(ctx, l.connString)
 	for err == nil {
 		for err == nil {
@@ -67,6 +69,15 @@ func (l *lease) watch(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// close gives the lease back.
+func (l *lease) close(ctx context.Context) {
+	l.stop()
+	<-l.watched
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.conn.Close(ctx)
 }
 
 // hold makes sure that the lock is held, taking it again if its session has

@@ -38,9 +38,7 @@ func (k *kit) stop() {
 		t.free.mu.Unlock()
 	}
 	k.admin.Close()
-	k.lease.mu.Lock()
-	defer k.lease.mu.Unlock()
-	_ = k.lease.conn.Close(ctx)
+	k.lease.close(ctx)
 	if k.server.embedded != nil {
 		_ = k.server.embedded.Close(ctx)
 	}
