@@ -28,4 +28,11 @@
 //
 // Messages say which schema, table and constraint; they never hold the values
 // of arguments.
+//
+// # Monitoring and inspection
+//
+// [Pool.Metrics] has counters, errors by class and latencies of every module and
+// the last statements, [Config] has a log of slow statements and their plans.
+// [Explain] and [ExplainAnalyze] show a plan, [Pool.Blocked], [Pool.LongRunning],
+// [Pool.DatabaseStat] and [Manager.SchemaStat] what the server is doing.
 package pgdbm
