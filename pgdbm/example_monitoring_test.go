@@ -14,6 +14,7 @@ func ExamplePool_Metrics() {
 		fmt.Println(err)
 		return
 	}
+	defer func() { _ = pool.Close(context.Background()) }()
 	if _, err := pool.Manager("shop"); err != nil {
 		fmt.Println(err)
 	}
@@ -33,6 +34,7 @@ func ExampleExplainAnalyze() {
 		fmt.Println(err)
 		return
 	}
+	defer func() { _ = pool.Close(ctx) }()
 	db, err := pool.Manager("")
 	if err != nil {
 		fmt.Println(err)
@@ -50,6 +52,7 @@ func ExamplePool_Blocked() {
 		fmt.Println(err)
 		return
 	}
+	defer func() { _ = pool.Close(ctx) }()
 	blocked, err := pool.Blocked(ctx)
 	for _, b := range blocked {
 		fmt.Println(b.PID, "waits", b.Waiting, "for", b.Mode, b.Relation)
