@@ -1,6 +1,7 @@
 package pgdbm
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgdbm/pgdbm-go/internal/spell"
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 )
 
@@ -25,23 +27,44 @@ type Binding struct {
 	Modules map[string]string
 
 	counters *counters // of its statements; nil: not counted
+	scope    string    // the same for bindings whose templates mean the same
 }
 
 // clone returns a copy that nobody else can change.
 func (b *Binding) clone() *Binding {
-	return &Binding{Module: b.Module, Schema: b.Schema, Modules: maps.Clone(b.Modules)}
-}
-
-func (b *Binding) validate() error {
-	for _, name := range slices.Concat([]string{b.Schema, b.Module}, slices.Collect(maps.Values(b.Modules))) {
-		if name == "" {
-			continue
+	c := &Binding{Module: b.Module, Schema: b.Schema, Modules: maps.Clone(b.Modules), scope: b.Schema}
+	if b.Modules != nil || b.Module != "" { // names hold no dots and no equal signs
+		parts := []string{b.Module, b.Schema}
+		for _, name := range slices.Sorted(maps.Keys(b.Modules)) {
+			parts = append(parts, name+"="+b.Modules[name])
 		}
-		if err := ValidateSchema(name); err != nil {
-			return err
+		c.scope = strings.Join(parts, ".")
+		if b.Modules == nil {
+			c.scope += ".="
 		}
 	}
-	return nil
+	return c
+}
+
+// validate reports every name that cannot be one.
+func (b *Binding) validate() error {
+	schemas := slices.Sorted(maps.Values(b.Modules))
+	var errs []error
+	for _, schema := range append([]string{b.Schema}, schemas...) {
+		if schema != "" {
+			errs = append(errs, ValidateSchema(schema))
+		}
+	}
+	modules := slices.Sorted(maps.Keys(b.Modules))
+	if b.Module != "" {
+		modules = append(modules, b.Module)
+	}
+	for _, module := range modules {
+		if !sqltmpl.ValidName(module) {
+			errs = append(errs, fmt.Errorf("pgdbm: module %q: a name is a letter or _ followed by up to 62 letters, digits or _", module))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ValidateSchema reports whether name can be bound: a letter or underscore
@@ -76,93 +99,41 @@ func (b *Binding) identifier(table string) (pgx.Identifier, error) {
 	return pgx.Identifier{b.Schema, table}, nil
 }
 
-// resolve returns what a template stands for.
-func (b *Binding) resolve(ref sqltmpl.Ref) (string, error) {
-	if ref.Kind == sqltmpl.Schema {
-		if b.Schema == "" {
-			return sqltmpl.Quote("public"), nil
-		}
-		return sqltmpl.Quote(b.Schema), nil
-	}
-	if ref.Module == "" {
-		return b.qualify(ref.Name), nil
-	}
-	schema, err := b.schemaOf(ref)
-	if err != nil {
-		return "", err
-	}
-	return sqltmpl.Quote(schema) + "." + sqltmpl.Quote(ref.Name), nil
-}
-
-// schemaOf returns the schema that the module of ref lives in.
+// schemaOf returns the schema that a template lies in, "" for none.
 func (b *Binding) schemaOf(ref sqltmpl.Ref) (string, error) {
-	if b.Modules == nil {
-		return ref.Module, nil
-	}
-	if ref.Module == b.Module {
+	switch {
+	case ref.Kind == sqltmpl.Schema && b.Schema == "":
+		return "public", nil
+	case ref.Module == "", ref.Module == b.Module:
 		return b.Schema, nil
+	case b.Modules == nil:
+		return ref.Module, nil
 	}
 	if schema, ok := b.Modules[ref.Module]; ok {
 		return schema, nil
 	}
+	return "", b.undeclared(ref)
+}
+
+// undeclared is the error of a template that names a module which is no
+// dependency.
+func (b *Binding) undeclared(ref sqltmpl.Ref) error {
+	declared := slices.Sorted(maps.Keys(b.Modules))
 	has := "it declares none"
-	if len(b.Modules) > 0 {
-		has = "it declares " + strings.Join(slices.Sorted(maps.Keys(b.Modules)), ", ")
+	if len(declared) > 0 {
+		has = "it declares " + strings.Join(declared, ", ")
 	}
-	return "", fmt.Errorf("pgdbm: %s at offset %d: module %q does not depend on %q (%s); add it to DependsOn",
-		ref.Text, ref.Offset, b.Module, ref.Module, has)
-}
-
-// expander expands templates and remembers the result: a text is parsed once,
-// and expanded once for each binding that uses it.
-type expander struct {
-	parsed   cache[string, *sqltmpl.Template]
-	expanded cache[expansion, string]
-}
-
-type expansion struct {
-	binding *Binding
-	sql     string
-}
-
-// Bounds of the caches, in texts, and the longest text that is remembered, in
-// bytes. Application code has hundreds of texts; what exceeds these is
-// generated text that is not worth remembering.
-const (
-	maxParsed   = 4096
-	maxExpanded = 16384
-	maxText     = 16 << 10
-)
-
-func newExpander() *expander {
-	return &expander{
-		parsed:   cache[string, *sqltmpl.Template]{limit: maxParsed},
-		expanded: cache[expansion, string]{limit: maxExpanded},
-	}
-}
-
-func (x *expander) expand(b *Binding, sql string) (string, error) {
-	if !strings.Contains(sql, "{{") {
-		return sql, nil
-	}
-	key := expansion{b, sql}
-	if text, ok := x.expanded.get(key); ok {
-		return text, nil
-	}
-	tpl, ok := x.parsed.get(sql)
-	if !ok {
-		var err error
-		if tpl, err = sqltmpl.Parse(sql, sqltmpl.Query); err != nil {
-			return "", fmt.Errorf("pgdbm: %w", err)
+	hint := "add it to DependsOn"
+	for _, name := range append(declared, b.Module) {
+		if spell.Distance(strings.ToLower(ref.Module), strings.ToLower(name)) <= min(2, len(name)/2) {
+			hint = fmt.Sprintf("did you mean {{tables.%s.%s}}?", name, ref.Name)
+			break
 		}
 	}
-	text, err := tpl.Expand(b.resolve)
-	if err != nil {
-		return "", err
+	owner := fmt.Sprintf("module %q", b.Module)
+	if b.Module == "" {
+		owner = "the manager of schema " + b.Schema
 	}
-	if len(sql) <= maxText {
-		x.parsed.put(sql, tpl)
-		x.expanded.put(key, text)
-	}
-	return text, nil
+	return fmt.Errorf("pgdbm: template %s at offset %d: %s does not depend on %q (%s); %s",
+		ref.Text, ref.Offset, owner, ref.Module, has, hint)
 }

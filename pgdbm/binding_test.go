@@ -1,6 +1,7 @@
 package pgdbm_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,13 +10,13 @@ import (
 )
 
 // offline returns a pool that never connects.
-func offline(t *testing.T) *pgdbm.Pool {
+func offline(t testing.TB) *pgdbm.Pool {
 	t.Helper()
 	pool, err := pgdbm.New(pgdbm.Config{Host: "127.0.0.1", Port: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = pool.Close(t.Context()) })
+	t.Cleanup(func() { _ = pool.Close(context.Background()) })
 	return pool
 }
 
@@ -30,10 +31,19 @@ func TestExpand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inSet, err := pool.Bind(pgdbm.Binding{Module: "orders", Schema: "acme", Modules: map[string]string{"billing": "Acme_Billing"}})
-	if err != nil {
-		t.Fatal(err)
+	bind := func(b pgdbm.Binding) *pgdbm.Manager {
+		t.Helper()
+		m, err := pool.Bind(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
 	}
+	inSet := bind(pgdbm.Binding{Module: "orders", Schema: "acme", Modules: map[string]string{"billing": "Acme_Billing"}})
+	elsewhere := bind(pgdbm.Binding{Module: "orders", Schema: "acme", Modules: map[string]string{"billing": "other"}})
+	nowhere := bind(pgdbm.Binding{Module: "orders", Modules: map[string]string{"billing": ""}})
+	literal := bind(pgdbm.Binding{Module: "orders", Schema: "acme"})
+	closed := bind(pgdbm.Binding{Schema: "acme", Modules: map[string]string{}})
 	for _, c := range []struct {
 		m        *pgdbm.Manager
 		sql      string
@@ -44,7 +54,14 @@ func TestExpand(t *testing.T) {
 		{m: bound, sql: "{{schema}} {{tables.users}} {{tables.billing.invoices}}", want: `"app" "app"."users" "billing"."invoices"`},
 		{m: unbound, sql: "{{schema}} {{tables.users}} {{tables.billing.invoices}}", want: `"public" "users" "billing"."invoices"`},
 		{m: inSet, sql: "{{tables.users}} {{tables.billing.invoices}} {{tables.orders.lines}}", want: `"acme"."users" "Acme_Billing"."invoices" "acme"."lines"`},
-		{m: inSet, sql: "x {{tables.stock.items}}", mistaken: `{{tables.stock.items}} at offset 2: module "orders" does not depend on "stock" (it declares billing); add it to DependsOn`},
+		{m: elsewhere, sql: "{{tables.users}} {{tables.billing.invoices}} {{tables.orders.lines}}", want: `"acme"."users" "other"."invoices" "acme"."lines"`},
+		{m: literal, sql: "{{tables.users}} {{tables.billing.invoices}} {{tables.orders.lines}}", want: `"acme"."users" "billing"."invoices" "acme"."lines"`},
+		{m: nowhere, sql: "{{schema}} {{tables.users}} {{tables.billing.invoices}} {{tables.orders.lines}}", want: `"public" "users" "invoices" "lines"`},
+		{m: inSet, sql: "x {{tables.stock.items}}", mistaken: `pgdbm: template {{tables.stock.items}} at offset 2: module "orders" does not depend on "stock" (it declares billing); add it to DependsOn`},
+		{m: inSet, sql: "{{tables.biling.items}}", mistaken: `module "orders" does not depend on "biling" (it declares billing); did you mean {{tables.billing.items}}?`},
+		{m: inSet, sql: "{{tables.ordrs.items}}", mistaken: `did you mean {{tables.orders.items}}?`},
+		{m: closed, sql: "{{tables.a.b}}", mistaken: `the manager of schema acme does not depend on "a" (it declares none); add it to DependsOn`},
+		{m: bound, sql: "select {{" + strings.Repeat("x", 5000) + "}}", mistaken: "template {{" + strings.Repeat("x", 38) + "… at offset 7: is unknown"},
 		{m: bound, sql: "select {{tabels.x}}", mistaken: "did you mean {{tables.x}}?"},
 	} {
 		for range 2 { // computed, then remembered
@@ -78,6 +95,12 @@ func TestNamesAreChecked(t *testing.T) {
 			t.Errorf("%q: %s, %v", schema, got, err)
 		}
 	}
+	_, err := pool.Bind(pgdbm.Binding{Module: "a.b", Schema: "1", Modules: map[string]string{"c=d": "e", "f": "pg_g"}})
+	for _, want := range []string{`module "a.b"`, `schema "1"`, `module "c=d"`, `schema "pg_g"`} { // all at once
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %s", err, want)
+		}
+	}
 	m, err := pool.Manager("app")
 	if err != nil {
 		t.Fatal(err)
@@ -103,47 +126,5 @@ func TestExactNamesOnTheServer(t *testing.T) {
 		if ok, err := m.TableExists(t.Context(), "Order"); err != nil || ok {
 			t.Errorf("%s: TableExists of another case: %t, %v", schema, ok, err)
 		}
-	}
-}
-
-// Expansions are remembered in a bounded cache; what fell out is computed anew.
-func TestExpandManyTexts(t *testing.T) {
-	t.Parallel()
-	m, err := offline(t).Manager("app")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		for i := range 40_000 {
-			got, err := m.Expand(fmt.Sprintf("select %d from {{tables.t}}", i))
-			if want := fmt.Sprintf(`select %d from "app"."t"`, i); err != nil || got != want {
-				t.Fatalf("got %s, %v", got, err)
-			}
-		}
-	}
-}
-
-func BenchmarkExpand(b *testing.B) {
-	pool, err := pgdbm.New(pgdbm.Config{Host: "127.0.0.1", Port: 1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = pool.Close(b.Context()) }()
-	m, err := pool.Manager("app")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for name, sql := range map[string]string{
-		"templates": "select u.id, o.total from {{tables.users}} u join {{tables.orders}} o on o.user_id = u.id join {{tables.billing.invoices}} i using (order_id) where {{schema}}.f(u.id)",
-		"none":      `select u.id, o.total from "app"."users" u join "app"."orders" o on o.user_id = u.id join "billing"."invoices" i using (order_id) where "app".f(u.id)`,
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := m.Expand(sql); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

@@ -3,8 +3,6 @@ package sqltmpl
 import (
 	"fmt"
 	"strings"
-
-	"github.com/pgdbm/pgdbm-go/internal/spell"
 )
 
 const (
@@ -56,7 +54,7 @@ func parseRef(text string, at int, dialect Dialect) (Ref, error) {
 	if nested := strings.Index(rest, open); end < 0 || nested >= 0 && nested < end {
 		return Ref{}, &Error{
 			Template: shown(text[at:]), Offset: at, Reason: "is not closed",
-			Hint: "close it with }}, or write {{{{ for a literal {{",
+			Hint: suggestClosed(rest, dialect),
 		}
 	}
 	body := rest[:end]
@@ -73,10 +71,14 @@ func parseRef(text string, at int, dialect Dialect) (Ref, error) {
 		return fail("is unknown", suggest(body, dialect))
 	}
 	for _, name := range names(ref) {
-		if !ValidName(name) {
-			return fail(fmt.Sprintf("%q is not a name", name),
-				"names are a letter or _ followed by up to 62 letters, digits or _")
+		if ValidName(name) {
+			continue
 		}
+		hint := "names are a letter or _ followed by up to 62 letters, digits or _"
+		if fixed := strings.Join(words(body), "."); known(fixed, dialect) { // {{tables. users }}
+			hint = didYouMean(fixed)
+		}
+		return fail(fmt.Sprintf("%q is not a name", shown(name)), hint)
 	}
 	return ref, nil
 }
@@ -126,28 +128,4 @@ func shown(s string) string {
 		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
 	}
 	return s
-}
-
-// suggest says what the author of an unknown template may have meant.
-func suggest(body string, dialect Dialect) string {
-	literal := "write {{{{ for a literal {{"
-	words := strings.Split(strings.ReplaceAll(body, " ", ""), ".")
-	heads := []string{"schema", "tables"}
-	if dialect == Migration {
-		heads = append(heads, "var")
-	}
-	for _, head := range heads {
-		if spell.Distance(strings.ToLower(words[0]), head) > 2 {
-			continue
-		}
-		fixed := strings.Join(append([]string{head}, words[1:]...), ".")
-		if len(words) == 1 && head != "schema" {
-			fixed = head + ".<name>"
-		}
-		if !known(fixed, dialect) {
-			continue
-		}
-		return "did you mean " + open + fixed + closing + "? (" + literal + ")"
-	}
-	return "use {{schema}}, {{tables.<table>}} or {{tables.<module>.<table>}}; " + literal
 }

@@ -3,7 +3,7 @@
 // {{schema.literal}} and {{var.name}}.
 //
 // It knows where templates stand and what they name. What a name expands to is
-// the caller's business: see [Template.Expand].
+// the caller's business: see [Template.Expand] and [Template.ExpandMapped].
 package sqltmpl
 
 import (
@@ -94,20 +94,63 @@ func (t *Template) Refs() []Ref {
 	return refs
 }
 
-// Expand returns the text with every reference replaced by what resolve makes
-// of it. It stops at the first error.
-func (t *Template) Expand(resolve func(Ref) (string, error)) (string, error) {
-	text, _, err := t.expand(resolve, false)
-	return text, err
+// Expand returns the text of a [Query] with every reference replaced by the
+// quoted name that it stands for, in a single allocation. schemaOf returns the
+// schema that a reference lies in, "" for none. It is called twice for each
+// reference, and must answer alike; Expand stops at its first error.
+func (t *Template) Expand(schemaOf func(Ref) (string, error)) (string, error) {
+	if len(t.parts) == 1 { // nothing to expand
+		return t.text, nil
+	}
+	size := 0
+	for _, p := range t.parts {
+		size += len(p.literal)
+		if p.ref.Kind == 0 {
+			continue
+		}
+		schema, err := schemaOf(p.ref)
+		if err != nil {
+			return "", err
+		}
+		size += len(schema) + len(p.ref.Name) + len(`"".""`)
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, p := range t.parts {
+		b.WriteString(p.literal)
+		if p.ref.Kind == 0 {
+			continue
+		}
+		schema, err := schemaOf(p.ref)
+		if err != nil {
+			return "", err
+		}
+		writeName(&b, schema, p.ref.Name)
+	}
+	return b.String(), nil
 }
 
-// ExpandMapped is [Template.Expand] with a [Mapping] that leads from offsets in
-// the expanded text back to the source.
+// writeName writes "schema"."name", or one of them.
+func writeName(b *strings.Builder, schema, name string) {
+	if schema != "" {
+		b.WriteByte('"')
+		b.WriteString(schema)
+		b.WriteByte('"')
+	}
+	if schema != "" && name != "" {
+		b.WriteByte('.')
+	}
+	if name != "" {
+		b.WriteByte('"')
+		b.WriteString(name)
+		b.WriteByte('"')
+	}
+}
+
+// ExpandMapped returns the text with every reference replaced by what resolve
+// makes of it, and a [Mapping] that leads from offsets in it back to the source.
+// It stops at the first error.
 func (t *Template) ExpandMapped(resolve func(Ref) (string, error)) (string, Mapping, error) {
-	return t.expand(resolve, true)
-}
-
-func (t *Template) expand(resolve func(Ref) (string, error), mapped bool) (string, Mapping, error) {
 	if len(t.parts) == 1 { // nothing to expand
 		return t.text, nil, nil
 	}
@@ -117,9 +160,7 @@ func (t *Template) expand(resolve func(Ref) (string, error), mapped bool) (strin
 	)
 	b.Grow(len(t.text) + 16*len(t.parts))
 	for _, p := range t.parts {
-		if mapped {
-			m = append(m, span{out: b.Len(), source: p.offset})
-		}
+		m = append(m, span{out: b.Len(), source: p.offset})
 		b.WriteString(p.literal)
 		if p.ref.Kind == 0 {
 			continue
@@ -128,9 +169,7 @@ func (t *Template) expand(resolve func(Ref) (string, error), mapped bool) (strin
 		if err != nil {
 			return "", nil, err
 		}
-		if mapped {
-			m = append(m, span{out: b.Len(), source: p.ref.Offset, ref: true})
-		}
+		m = append(m, span{out: b.Len(), source: p.ref.Offset, ref: true})
 		b.WriteString(s)
 	}
 	return b.String(), m, nil
