@@ -188,7 +188,15 @@ func TestNestedPointers(t *testing.T) {
 	if check(t, err); len(all) != 21 || all[0].Home == all[1].Home {
 		t.Errorf("got %d", len(all))
 	}
-	wantError(t, people.Insert(t.Context(), &person{ID: 99}), "repo: people: ", "NULL")
+	none := person{ID: 99}
+	insert(t, people, none)
+	if none, err = people.Get(t.Context(), 99); err != nil || none.Home != nil || none.Stamp == nil || none.Text != nil {
+		t.Errorf("without a home: %+v, %v", none, err)
+	}
+	_, err = db.Exec(t.Context(), `update {{tables.people}} set "home.zip" = 7 where id = 99`)
+	check(t, err)
+	_, err = people.Get(t.Context(), 99)
+	wantError(t, err, "repo: people: ", `column "home.city" into field Home.City of repo_test.person: `, "NULL")
 }
 
 type Stamp struct {

@@ -15,6 +15,9 @@ import (
 func adaptEnums(rows pgx.Rows, targets []any) []any {
 	fields := rows.FieldDescriptions()
 	for i, target := range targets {
+		if target == nil { // not scanned
+			continue
+		}
 		v := reflect.ValueOf(target).Elem()
 		if v.Kind() != reflect.Slice || !isEnum(v.Type().Elem()) {
 			continue

@@ -1,44 +1,45 @@
 // Package rowscan reads rows into Go values with scany's mapping, at pgx's pace.
 //
-// scany maps columns to fields with reflection for every row. Here it does so
-// once for a statement: it maps one scratch value, pgx scans every row into the
-// same addresses, and the value is copied.
+// scany maps columns to fields with reflection for every row. Here it is asked
+// once for a type and a list of columns: pgx scans every row of a statement into
+// the same addresses of one scratch value, which is copied.
 package rowscan
 
 import (
-	"database/sql"
+	"errors"
 	"fmt"
 	"reflect"
-	"strings"
-	"sync"
 
-	"github.com/georgysavva/scany/v2/dbscan"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// api returns scany with pgx's notion of a scannable type. Its map from
-// columns to fields is cached for every type.
-var api = sync.OnceValue(func() *dbscan.API {
-	a, err := dbscan.NewAPI(dbscan.WithScannableTypes((*sql.Scanner)(nil)))
-	if err != nil {
-		panic(err) // the option is a constant
-	}
-	return a
-})
-
-// Scanner reads the rows of one statement as values of T: a struct, a scalar or
-// a map with string keys.
+// Scanner reads the rows of one statement as values of T: a struct or a pointer to
+// one, a scalar or a map with string keys.
 type Scanner[T any] struct {
 	rows    pgx.Rows
 	scratch *T
-	targets []any              // addresses in scratch, in the order of the columns; nil before the first row
-	given   []any              // targets that are known beforehand
-	byRow   *dbscan.RowScanner // for types whose addresses differ from row to row
+	shape   *shape
+	root    reflect.Value // the scratch value: *scratch, or what a pointer T leads to
+	plan    *plan         // of a record, when the first row has come
+	targets []any         // addresses in root, in the order of the columns; nil before the first row
+	given   []any         // targets that are known beforehand
 }
 
 // New returns a scanner of rows; it does not close them.
 func New[T any](rows pgx.Rows) *Scanner[T] {
-	return &Scanner[T]{rows: rows, scratch: new(T)}
+	s := &Scanner[T]{rows: rows, scratch: new(T), shape: shapeOf(reflect.TypeFor[T]())}
+	s.root = reflect.ValueOf(s.scratch).Elem()
+	if s.shape.pointer {
+		s.root = reflect.New(s.shape.typ).Elem()
+	}
+	return s
+}
+
+// At returns a scanner of rows whose columns are scanned into targets, addresses
+// in scratch that [Paths] led to.
+func At[T any](rows pgx.Rows, scratch *T, targets []any) *Scanner[T] {
+	return &Scanner[T]{rows: rows, scratch: scratch, given: targets}
 }
 
 // Scan returns the current row.
@@ -48,153 +49,125 @@ func (s *Scanner[T]) Scan() (T, error) {
 }
 
 // ScanOver returns the current row; fields without a column are those of base.
+//
+// A struct behind a pointer, whose columns are all NULL, is nil if it is nil in
+// base; an embedded one never is.
 func (s *Scanner[T]) ScanOver(base T) (T, error) {
 	var zero T
-	if s.targets == nil && s.byRow == nil {
+	if s.targets == nil {
 		if err := s.prepare(); err != nil {
 			return zero, err
 		}
 	}
-	*s.scratch = base // nothing of the row before shows through
-	if s.byRow != nil {
-		err := s.byRow.Scan(s.scratch)
-		return *s.scratch, describe(err)
+	if s.shape == nil || !s.shape.pointer {
+		*s.scratch = base // nothing of the row before shows through
+		if err := s.scan(); err != nil {
+			return zero, err
+		}
+		return *s.scratch, nil
 	}
-	if err := s.rows.Scan(s.targets...); err != nil {
+	if b := reflect.ValueOf(base); b.IsNil() {
+		s.root.SetZero()
+	} else {
+		s.root.Set(b.Elem())
+	}
+	if err := s.scan(); err != nil {
 		return zero, err
 	}
-	return *s.scratch, nil
+	row := reflect.New(s.shape.typ)
+	row.Elem().Set(s.root)
+	value, _ := reflect.TypeAssert[T](row)
+	return value, nil
 }
 
-func (s *Scanner[T]) prepare() error {
+func (s *Scanner[T]) prepare() (err error) {
+	fields := s.rows.FieldDescriptions()
 	if s.given != nil {
 		s.targets = adaptEnums(s.rows, s.given)
 		return nil
 	}
-	if !fixedAddresses(reflect.TypeFor[T]()) {
-		s.byRow = api().NewRowScanner(byRow{adapter{s.rows}})
+	switch s.shape.kind {
+	case record:
+		if s.plan, err = s.shape.plan(fields); err != nil {
+			return err
+		}
+		s.targets = adaptEnums(s.rows, s.plan.fixed(s.root, 0))
 		return nil
+	case mapping:
+		if len(fields) == 0 {
+			return errNoColumns
+		}
+		s.targets = make([]any, len(fields))
+		return checkDistinct(fields)
+	case value:
+		if len(fields) != 1 {
+			return fmt.Errorf("%s is the value of one column, the statement returns %d; select one of them, or use a struct or a map",
+				s.shape.typ, len(fields))
+		}
 	}
-	if opaque(reflect.TypeFor[T]()) {
-		s.targets = []any{s.scratch} // a value of one column that scany would take for a record
-		return nil
-	}
-	capture := &capture{adapter: adapter{s.rows}}
-	if err := api().NewRowScanner(capture).Scan(s.scratch); err != nil {
-		return describe(err)
-	}
-	s.targets = adaptEnums(s.rows, capture.targets)
+	s.targets = adaptEnums(s.rows, []any{s.root.Addr().Interface()})
 	return nil
 }
 
+func (s *Scanner[T]) scan() error {
+	switch {
+	case s.plan != nil:
+		s.plan.follow(s.rows, s.root, s.targets)
+		return s.plan.describe(s.rows.Scan(s.targets...))
+	case s.shape != nil && s.shape.kind == mapping:
+		return scanMap(s.rows, s.root, s.targets)
+	default:
+		return s.rows.Scan(s.targets...)
+	}
+}
+
 // Into reads the current row into dst, except for its last len(more) columns,
-// which go into more. Fields without a column stay as they are.
+// which go into more. Fields without a column stay as they are, and structs
+// behind pointers are as in [Scanner.ScanOver].
 func Into[T any](rows pgx.Rows, dst *T, more ...any) error {
-	capture := &capture{adapter: adapter{rows}, except: len(more)}
-	if err := api().NewRowScanner(capture).Scan(dst); err != nil {
-		return describe(err)
+	fields := rows.FieldDescriptions()
+	plan, err := shapeOf(reflect.TypeFor[T]()).plan(fields[:max(0, len(fields)-len(more))])
+	if err != nil {
+		return err
 	}
-	return rows.Scan(append(adaptEnums(rows, capture.targets), more...)...)
+	root := reflect.ValueOf(dst).Elem()
+	targets := adaptEnums(rows, plan.fixed(root, len(more)))
+	plan.follow(rows, root, targets)
+	return plan.describe(rows.Scan(append(targets, more...)...))
 }
 
-// fixedAddresses reports whether scany scans into the value itself: not into a
-// map, nor into structs behind pointers, which it allocates anew for each row.
-func fixedAddresses(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Map:
-		return false
-	case reflect.Struct:
-		if opaque(t) {
-			return true
+// Adapt replaces targets that pgx cannot scan into, in place, and returns them.
+// They must stand for the columns of rows, from the first on.
+func Adapt(rows pgx.Rows, targets []any) []any { return adaptEnums(rows, targets) }
+
+// scanMap reads the current row into a new map.
+func scanMap(rows pgx.Rows, root reflect.Value, targets []any) error {
+	t := root.Type()
+	values := make([]reflect.Value, len(targets))
+	for i := range targets {
+		v := reflect.New(t.Elem())
+		values[i], targets[i] = v.Elem(), v.Interface()
+	}
+	if err := rows.Scan(targets...); err != nil {
+		return err
+	}
+	root.Set(reflect.MakeMapWithSize(t, len(targets)))
+	for i, field := range rows.FieldDescriptions() {
+		root.SetMapIndex(reflect.ValueOf(field.Name).Convert(t.Key()), values[i])
+	}
+	return nil
+}
+
+var errNoColumns = errors.New("the statement returns no columns")
+
+// checkDistinct makes sure that no two columns have the same name.
+func checkDistinct(fields []pgconn.FieldDescription) error {
+	seen := make(map[string]bool, len(fields))
+	for _, f := range fields {
+		if seen[f.Name] {
+			return fmt.Errorf("two columns are named %q; rename one of them with AS", f.Name)
 		}
-		for field := range t.Fields() {
-			switch {
-			case !field.IsExported() && !field.Anonymous, field.Tag.Get("db") == "-", strings.Contains(field.Tag.Get("db"), ",json"):
-			case field.Type.Kind() == reflect.Pointer && field.Type.Elem().Kind() == reflect.Struct &&
-				(field.Anonymous || !opaque(field.Type.Elem())):
-				return false
-			case field.Type.Kind() == reflect.Struct && !fixedAddresses(field.Type):
-				return false
-			}
-		}
+		seen[f.Name] = true
 	}
-	return true
-}
-
-var scannerType = reflect.TypeFor[sql.Scanner]()
-
-// opaque reports whether t is a struct that is one value to pgx, such as
-// time.Time or netip.Addr, and not a record of columns.
-func opaque(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct {
-		return false
-	}
-	if reflect.PointerTo(t).Implements(scannerType) {
-		return true
-	}
-	for f := range t.Fields() {
-		if f.IsExported() || f.Anonymous {
-			return false
-		}
-	}
-	return t.NumField() > 0
-}
-
-// describe drops scany's account of its own calls from an error.
-func describe(err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, after, ok := strings.Cut(err.Error(), "scany: "); ok {
-		return &scanError{text: after, err: err}
-	}
-	return err
-}
-
-type scanError struct {
-	text string
-	err  error
-}
-
-func (e *scanError) Error() string { return e.text }
-func (e *scanError) Unwrap() error { return e.err }
-
-// adapter shows pgx's rows as scany's.
-type adapter struct{ pgx.Rows }
-
-func (a adapter) Close() error        { a.Rows.Close(); return a.Err() }
-func (a adapter) NextResultSet() bool { return false }
-
-func (a adapter) Columns() ([]string, error) {
-	fields := a.FieldDescriptions()
-	columns := make([]string, len(fields))
-	for i := range fields {
-		columns[i] = fields[i].Name
-	}
-	return columns, nil
-}
-
-// byRow is scanned into by scany itself.
-type byRow struct{ adapter }
-
-func (b byRow) Scan(targets ...any) error { return b.Rows.Scan(adaptEnums(b.Rows, targets)...) }
-
-// capture notes the targets of a scan instead of scanning.
-type capture struct {
-	adapter
-	except  int // number of columns at the end that are none of scany's
-	targets []any
-}
-
-func (c *capture) Columns() ([]string, error) {
-	columns, err := c.adapter.Columns()
-	return columns[:max(0, len(columns)-c.except)], err
-}
-
-func (c *capture) Scan(targets ...any) error {
-	if len(targets) == 0 {
-		return fmt.Errorf("scany: the statement returns no columns")
-	}
-	c.targets = targets
 	return nil
 }
