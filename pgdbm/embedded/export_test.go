@@ -58,8 +58,16 @@ func (s *Server) DataDir() string { return s.inst.Data }
 // Home returns the directory that holds a shared server's instances.
 func (s *Server) Home() string { return filepath.Dir(s.inst.Dir) }
 
-// SearchPaths are where distributions install PostgreSQL.
-var SearchPaths = searchPaths
+// FindHere returns the directory of the binaries that a server of this process
+// would have.
+func FindHere(ctx context.Context, stateDir string) (string, error) {
+	a, err := serverAccount()
+	if err != nil {
+		return "", err
+	}
+	b, err := newFinder(a, stateDir).find(ctx, 0)
+	return b.Dir, err
+}
 
 // Impatient returns the configuration with less patience with a server that
 // runs and does not answer.

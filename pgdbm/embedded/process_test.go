@@ -200,9 +200,9 @@ func TestLeaseAndWatchdogComeBack(t *testing.T) {
 // Where there is no C.UTF-8, sorting is by bytes and the encoding the same.
 func TestLocaleIsMissing(t *testing.T) {
 	t.Parallel()
-	bin, _, err := embedded.Find(t.Context(), 0, map[string]string{"PATH": os.Getenv("PATH"), "PGDBM_PG_BIN": os.Getenv("PGDBM_PG_BIN")}, embedded.SearchPaths, filepath.Join(machine(t), "c", "c"))
-	noError(t, err)
 	m := machine(t)
+	bin, err := embedded.FindHere(t.Context(), m)
+	noError(t, err)
 	for name, script := range map[string]string{
 		"postgres": "exec " + bin + `/postgres "$@"`,
 		"initdb":   `case "$*" in *C.UTF-8*) echo 'initdb: error: invalid locale name "C.UTF-8"' >&2; exit 1;; esac; exec ` + bin + `/initdb "$@"`,
