@@ -81,14 +81,10 @@ func target(sql, bound string) (string, error) {
 		return "", err
 	}
 	sql, err = template.Expand(func(r sqltmpl.Ref) (string, error) {
-		switch {
-		case r.Kind == sqltmpl.Schema:
-			return sqltmpl.Quote(cmp.Or(bound, "public")), nil
-		case r.Module == "":
-			return sqltmpl.Quote(r.Name), nil
-		default:
-			return sqltmpl.Quote(r.Module) + "." + sqltmpl.Quote(r.Name), nil
+		if r.Kind == sqltmpl.Schema {
+			return cmp.Or(bound, "public"), nil
 		}
+		return r.Module, nil
 	})
 	return inserted(sql, bound), err
 }
