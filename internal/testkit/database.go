@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -86,6 +87,10 @@ func (k *kit) database(tb TB, t Template) *Database {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	s, err := k.slot(ctx, t)
+	for deadline := time.Now().Add(k.env.patience); full(err) && time.Now().Before(deadline); s, err = k.slot(ctx, t) {
+		k.shed()
+		wait(ctx, 50*time.Millisecond)
+	}
 	if err != nil && k.revive(ctx, err) {
 		s, err = k.slot(ctx, t)
 	}

@@ -39,7 +39,7 @@ func TestServerKilledBetweenTests(t *testing.T) {
 	number, err := strconv.Atoi(pid)
 	testkit.NoError(t, err)
 	testkit.NoError(t, kill(number))
-	testkit.Eventually(t, "the sessions end", func() bool { return d.Pool().Ping(t.Context()) != nil })
+	testkit.Eventually(t, "the sessions end", func() bool { return d.Pool().Ping(t.Context()) != nil && k.Free(tpl) == 0 })
 	during.end()
 
 	for range 3 {

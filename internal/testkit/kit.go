@@ -33,6 +33,7 @@ type kit struct {
 	version int  // 150018
 	super   bool // the user is a superuser
 	synced  bool // fsync is on
+	warm    int  // how many free databases of a template keep their connections
 	recycle bool // possible on this server, and not switched off
 
 	making  chan struct{} // holds a token per database being created
@@ -76,8 +77,11 @@ func open(ctx context.Context, e env) (*kit, error) {
 	k.drops.kit = k
 	var create bool
 	const facts = `SELECT current_setting('server_version_num')::int, rolsuper, rolsuper OR rolcreatedb,
-		current_setting('fsync') = 'on' FROM pg_roles WHERE rolname = current_user`
-	if err := k.admin.QueryRow(ctx, facts).Scan(&k.version, &k.super, &create, &k.synced); err != nil {
+		current_setting('fsync') = 'on', greatest(2, current_setting('max_connections')::int / 50) FROM pg_roles WHERE rolname = current_user`
+	err = persist(ctx, e.patience, func() error {
+		return k.admin.QueryRow(ctx, facts).Scan(&k.version, &k.super, &create, &k.synced, &k.warm)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("testkit: %w", err)
 	}
 	if err := k.checkVersion(); err != nil {
@@ -88,7 +92,11 @@ func open(ctx context.Context, e env) (*kit, error) {
 		return nil, fmt.Errorf("testkit: the user of %s may not create databases: ALTER ROLE … CREATEDB", srv.about)
 	}
 	k.recycle = e.recycle && k.super && k.version >= 150000
-	if k.lease, err = takeLease(ctx, srv.connString(srv.admin), k.suspect); err != nil {
+	err = persist(ctx, e.patience, func() error {
+		k.lease, err = takeLease(ctx, srv.connString(srv.admin), k.suspect)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	go k.sweep(context.WithoutCancel(ctx))
@@ -107,6 +115,17 @@ func (k *kit) suspect() {
 		for _, s := range t.free.clear() {
 			k.drops.add(s)
 		}
+	}
+}
+
+// shed closes the connections of databases that wait for a test: the server has
+// no more, and whoever needs one may be another process.
+func (k *kit) shed() {
+	k.admin.Reset()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range k.templates {
+		t.free.cool(0)
 	}
 }
 

@@ -56,7 +56,8 @@ const fingerprint = `SELECT concat_ws(E'\n',
   FROM pg_class c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'm')),
  'sequences', (SELECT string_agg(s.seqrelid::regclass || ' ' || query_to_xml(format('SELECT last_value, is_called FROM %s', s.seqrelid::regclass), false, true, ''), E'\n' ORDER BY s.seqrelid) FROM pg_sequence s),
  'catalogs', (SELECT string_agg(c.relname || ' ' || query_to_xml(format('SELECT count(*) AS n, sum(t.xmin::text::bigint) AS x FROM pg_catalog.%I t', c.relname), false, true, ''), E'\n' ORDER BY c.oid)
-  FROM pg_class c WHERE c.oid < 16384 AND c.relkind = 'r' AND NOT c.relisshared AND c.relnamespace = 'pg_catalog'::regnamespace),
+  FROM pg_class c WHERE c.oid < 16384 AND c.relkind = 'r' AND NOT c.relisshared AND c.relnamespace = 'pg_catalog'::regnamespace
+   AND (c.relname <> 'pg_statistic' OR NOT current_setting('autovacuum')::bool)),
  'relations', (SELECT string_agg(c.oid::regclass || ' ' || c::text, E'\n' ORDER BY c.oid) FROM pg_class c WHERE c.oid >= 16384),
  'database', (SELECT concat_ws(' ', datdba, encoding, datconnlimit, dattablespace, datacl, shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname = current_database()),
  (SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()),

@@ -61,7 +61,12 @@ func (s server) connect(ctx context.Context, patience time.Duration) (*pgx.Conn,
 		return nil, err
 	}
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, patience)
-	return persist(ctx, patience, func() (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg) })
+	var conn *pgx.Conn
+	err = persist(ctx, patience, func() error {
+		conn, err = pgx.ConnectConfig(ctx, cfg)
+		return err
+	})
+	return conn, err
 }
 
 // named looks for a server in the environment, in the order of precedence, and
@@ -184,17 +189,16 @@ func (k *kit) revive(ctx context.Context, because error) bool {
 
 // answers reports whether the server answers.
 func (k *kit) answers(ctx context.Context) bool {
-	_, err := persist(ctx, k.env.patience, func() (struct{}, error) { return struct{}{}, k.admin.Ping(ctx) })
-	return err == nil
+	return persist(ctx, k.env.patience, func() error { return k.admin.Ping(ctx) }) == nil
 }
 
-// persist tries again while a server says that it is stopping or starting.
-func persist[T any](ctx context.Context, patience time.Duration, try func() (T, error)) (T, error) {
+// persist tries again while a server says that it is stopping, starting or full.
+func persist(ctx context.Context, patience time.Duration, try func() error) error {
 	for deadline := time.Now().Add(patience); ; {
-		result, err := try()
+		err := try()
 		pgErr, ok := errors.AsType[*pgconn.PgError](err)
-		if !ok || !away(pgErr) || time.Now().After(deadline) || ctx.Err() != nil {
-			return result, err
+		if !ok || !away(pgErr) && !full(err) || time.Now().After(deadline) || ctx.Err() != nil {
+			return err
 		}
 		wait(ctx, 20*time.Millisecond)
 	}
@@ -202,3 +206,9 @@ func persist[T any](ctx context.Context, patience time.Duration, try func() (T, 
 
 // away reports whether the server said that it is stopping or starting.
 func away(err *pgconn.PgError) bool { return strings.HasPrefix(err.Code, "57P0") }
+
+// full reports whether the server has no connection left.
+func full(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == "53300"
+}

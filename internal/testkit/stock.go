@@ -32,6 +32,15 @@ func (st *stock) clear() []*slot {
 	return free
 }
 
+// cool closes the connections of all free databases but the last given back.
+func (st *stock) cool(but int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, s := range st.free[:max(0, len(st.free)-but)] {
+		s.pool.Reset()
+	}
+}
+
 // take returns a free database. When none is free it has one made, and returns
 // that or one that is given back, whichever comes first.
 func (t *template) take(ctx context.Context) (*slot, error) {
@@ -128,6 +137,9 @@ func (t *template) accept(d delivery) bool {
 		return false
 	default:
 		st.free = append(st.free, d.slot)
+		if i := len(st.free) - 1 - t.kit.warm; i >= 0 { // others need connections, too
+			st.free[i].pool.Reset()
+		}
 	}
 	return true
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
 )
 
 // hold makes everybody wait who clones the template, until release is called.
@@ -63,6 +65,65 @@ func TestWhoeverWaitsGetsTheFirst(t *testing.T) {
 	testkit.Equal(t, len(seen), waiters)
 	close(done)
 	group.Wait()
+}
+
+// A server has 100 connections by default, and go test runs several packages at
+// once. Databases that wait for a test leave most of them to others, and who finds
+// none waits for one.
+func TestServerWithFewConnections(t *testing.T) {
+	t.Parallel()
+	srv, err := embedded.Start(t.Context(), embedded.Config{Dir: stateDir(t), Settings: map[string]string{"max_connections": "40"}})
+	testkit.NoError(t, err)
+	defer srv.Close(t.Context()) //nolint:errcheck // only its lease ends
+	k := openKit(t, map[string]string{"TEST_DATABASE_URL": srv.ConnString("postgres")})
+	other := testkitOn(t, k)
+	if !k.Recycles() {
+		t.Skip("recycling needs PostgreSQL 15 and a superuser")
+	}
+	var probes []*probe
+	for range 10 {
+		p := newProbe(t)
+		k.New(p, testkit.Template{})
+		testkit.Equal(t, p.said(), "")
+		probes = append(probes, p)
+	}
+	for _, p := range probes {
+		p.end()
+	}
+	testkit.Equal(t, k.Free(testkit.Template{}), 10)
+	monitor, err := pgx.Connect(t.Context(), k.URL(k.Admin()))
+	testkit.NoError(t, err)
+	defer monitor.Close(t.Context()) //nolint:errcheck // nothing is lost with it
+	testkit.Eventually(t, "free databases hold too many connections", func() bool {
+		var n int
+		testkit.NoError(t, monitor.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'pgdbm\_t\_%'`).Scan(&n))
+		return n <= 2
+	})
+
+	var taken []*pgx.Conn
+	for {
+		conn, err := pgx.Connect(t.Context(), k.URL(k.Admin()))
+		if err != nil {
+			testkit.ErrorContains(t, err, "53300")
+			break
+		}
+		taken = append(taken, conn)
+	}
+	waiting := newProbe(t)
+	got := make(chan *testkit.Database)
+	go func() { got <- other.New(waiting, testkit.Template{Fresh: true}) }()
+	select {
+	case <-got:
+		t.Errorf("there was no connection: %s", waiting.said())
+	case <-time.After(200 * time.Millisecond):
+	}
+	for _, conn := range taken {
+		testkit.NoError(t, conn.Close(t.Context()))
+	}
+	if d := <-got; d == nil {
+		t.Fatal(waiting.said())
+	}
+	waiting.end()
 }
 
 // Who does not wait any longer leaves nothing behind.

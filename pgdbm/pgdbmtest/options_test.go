@@ -125,7 +125,12 @@ func requireKept(t *testing.T, f *fake, rows int) {
 	if m == nil {
 		t.Fatalf("nothing was kept:\n%s", f.output())
 	}
-	conn, err := pgx.Connect(t.Context(), m[1])
+	cfg, err := pgx.ParseConfig(m[1])
+	testkit.NoError(t, err)
+	own, err := pgx.ParseConfig(testkit.ConnString(t))
+	testkit.NoError(t, err)
+	cfg.Password = own.Password // which is not printed
+	conn, err := pgx.ConnectConfig(t.Context(), cfg)
 	testkit.NoError(t, err)
 	var n int
 	testkit.NoError(t, conn.QueryRow(t.Context(), "select count(*) from users.users").Scan(&n))
