@@ -1,6 +1,7 @@
 package pgdbm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,9 @@ import (
 // connection.
 func Classify(err error) error { return classify(err, "", "") }
 
-// classify is Classify with what is known of the statement.
-func classify(err error, schema, sql string) error {
+// classify is Classify with what is known of the statement. The values of args
+// are kept out of the message.
+func classify(err error, schema, sql string, args ...any) error {
 	if err == nil {
 		return nil
 	}
@@ -28,35 +30,28 @@ func classify(err error, schema, sql string) error {
 	}
 	e := &Error{Schema: schema, SQL: sql, Err: err}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		e.fromServer(pg)
-		return e
+		e.fromServer(pg, args)
+	} else {
+		e.fromClient(err)
 	}
-	e.fromClient(err)
 	return e
 }
 
-func (e *Error) fromServer(pg *pgconn.PgError) {
-	e.Class = classOf(pg.Code)
-	if pg.Code == "57014" && strings.HasPrefix(pg.Message, "COPY from stdin failed") { // the client's rows ended it
-		e.Class = nil
-		if isEncoding(pg.Message) {
-			e.Class = ErrInvalid
-		}
-	}
+func (e *Error) fromServer(pg *pgconn.PgError, args []any) {
+	e.text = redactServer(pg, args)
+	e.Class = classOf(pg)
 	if pg.SchemaName != "" {
 		e.Schema = pg.SchemaName
 	}
 	e.Table, e.Column, e.Constraint = pg.TableName, pg.ColumnName, pg.ConstraintName
-	e.Hint = serverHint(pg)
-	switch pg.Code {
-	case "42P01", "3F000":
-		e.Hint = "was the module migrated, and does the SQL name the table as {{tables.<name>}}?"
-	case "42501":
-		e.Hint = "grant the privilege to the role that the pool connects as"
-	case "25006":
-		e.Hint = "the server is a standby or the transaction is read-only"
-	case "53300":
-		e.Hint = "the server has no connection slot left; lower MaxConns or use a pooler"
+	bound := e.Schema
+	e.readNames(pg)
+	e.Hint = hintFor(pg, e, bound)
+	if ended, ok := errors.AsType[*contextError](e.Err); ok { // see statement.classify
+		e.Class, e.Hint, e.text = nil, "", ended.err.Error()+": "+e.text
+		if errors.Is(ended.err, context.DeadlineExceeded) {
+			e.Class = ErrTimeout
+		}
 	}
 }
 
@@ -74,18 +69,21 @@ func (e *Error) fromClient(err error) {
 		e.Class = ErrTimeout
 	case errors.Is(err, context.Canceled), errors.Is(err, pgx.ErrTxClosed):
 		// the caller's own doing: no class
+	case errors.Is(err, pgx.ErrTxCommitRollback): // for a reason that pgdbm did not see
+		e.Class = ErrRetryable
 	case isEncoding(err.Error()):
 		e.Class = ErrInvalid
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.As(err, &netErr),
-		strings.Contains(err.Error(), "conn closed"):
+		errors.Is(err, pgconn.ErrConnClosed), err.Error() == "closed pool":
 		e.Class = ErrUnavailable
 	}
+	e.Hint = cmp.Or(e.Hint, hintForClient(err))
 }
 
-// classOf maps an SQLSTATE to its class, nil for none.
-func classOf(code string) error {
-	switch code {
+// classOf maps a server's error to its class, nil for none.
+func classOf(pg *pgconn.PgError) error {
+	switch pg.Code {
 	case "23505", "23P01":
 		return ErrConflict
 	case "23503":
@@ -96,7 +94,15 @@ func classOf(code string) error {
 		return ErrRetryable
 	case "55P03":
 		return ErrLocked
-	case "57014", "25P03", "25P04":
+	case "57014":
+		if strings.HasPrefix(pg.Message, "COPY from stdin failed") { // the client's rows ended it
+			if isEncoding(pg.Message) {
+				return ErrInvalid
+			}
+			return nil
+		}
+		return ErrTimeout
+	case "25P03", "25P04":
 		return ErrTimeout
 	case "25006":
 		return ErrReadOnly
@@ -108,42 +114,26 @@ func classOf(code string) error {
 		return ErrUnavailable
 	}
 	switch {
-	case strings.HasPrefix(code, "22"):
+	case strings.HasPrefix(pg.Code, "22"):
 		return ErrInvalid
-	case strings.HasPrefix(code, "08"):
+	case strings.HasPrefix(pg.Code, "08"):
 		return ErrUnavailable
+	case stalePlan(pg):
+		return ErrRetryable
 	}
 	return nil
 }
 
-// redactServer returns a server's message without values. Messages of class 22
-// quote the input ("invalid input syntax for type integer: "x""); what stands
-// between the first and the last quote is dropped.
-func redactServer(pg *pgconn.PgError) string {
-	if msg, ok := encoding(pg.Message); ok {
-		return msg
-	}
-	if !strings.HasPrefix(pg.Code, "22") {
-		return pg.Message
-	}
-	return dropQuoted(pg.Message)
+// stalePlan reports whether a prepared statement no longer fits its tables. pgx
+// has forgotten it by now, so the next attempt works.
+func stalePlan(pg *pgconn.PgError) bool {
+	return pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
 }
 
-func dropQuoted(s string) string {
-	first, last := strings.IndexByte(s, '"'), strings.LastIndexByte(s, '"')
-	if first < 0 || first == last {
-		return s
-	}
-	return s[:first] + `"…"` + s[last+1:]
-}
-
-// redact returns a client-side message without argument values.
-func redact(err error) string {
-	s := connectText(err)
-	if msg, ok := encoding(s); ok {
-		return msg
-	}
-	return s
+// isEncoding reports whether s is about a value that pgx could not encode.
+func isEncoding(s string) bool {
+	_, ok := encoding(s)
+	return ok
 }
 
 // encoding reports whether s is about a value that pgx could not encode, and
@@ -171,9 +161,4 @@ func encoding(s string) (string, bool) {
 		}
 	}
 	return msg, true
-}
-
-func isEncoding(s string) bool {
-	_, ok := encoding(s)
-	return ok
 }

@@ -27,7 +27,9 @@ var (
 // Error is a classified database error. errors.Is reaches its Class and
 // everything in Err; errors.As reaches the *[pgconn.PgError].
 //
-// Its message never holds argument values.
+// Its message never holds values: neither those of arguments nor those in rows,
+// which the server's own fields Detail and Where do hold. Printing, logging or
+// encoding an Error yields that message.
 type Error struct {
 	Class      error  // one of the sentinels of this package; nil when none fits
 	Schema     string // of the object concerned, else the one bound to the manager
@@ -36,7 +38,9 @@ type Error struct {
 	Constraint string
 	SQL        string // the statement, templates expanded; not part of the message
 	Hint       string // what to do about it
-	Err        error  // what pgx reported
+	Err        error  // what pgx reported; its own message may hold values
+
+	text string // of the server, without values
 }
 
 func (e *Error) Error() string {
@@ -57,20 +61,25 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// detail renders the cause without argument values.
+// GoString is Error: %#v must not print values either.
+func (e *Error) GoString() string { return e.Error() }
+
+// MarshalText keeps values out of JSON and other encodings.
+func (e *Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
+// detail renders the cause without values.
 func (e *Error) detail() string {
 	if e.Err == nil {
 		return ""
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](e.Err)
 	if !ok {
-		s := redact(e.Err)
-		if e.Class != nil { // pgconn says "timeout: …" itself
-			s = strings.TrimPrefix(s, e.Class.Error()+": ")
-		}
-		return s
+		return redactClient(e.Err)
 	}
-	s := redactServer(pg)
+	s := e.text
+	if s == "" {
+		s = redactServer(pg, nil)
+	}
 	var where []string
 	if e.Table != "" {
 		table := e.Table
@@ -111,10 +120,16 @@ func within(what string, err error) error {
 type contextError struct {
 	what string
 	err  error
+	also error // reached by errors.Is and errors.As, not part of the message
 }
 
 func (e *contextError) Error() string {
 	return "pgdbm: " + e.what + ": " + strings.TrimPrefix(e.err.Error(), "pgdbm: ")
 }
 
-func (e *contextError) Unwrap() error { return e.err }
+func (e *contextError) Unwrap() []error {
+	if e.also == nil {
+		return []error{e.err}
+	}
+	return []error{e.err, e.also}
+}

@@ -33,7 +33,7 @@ func TestErrorsAreClassifiedWhereverPgxReportsThem(t *testing.T) {
 		{"select $1::text::int", []any{secret}, pgdbm.ErrInvalid, pgdbm.Error{Schema: "app"}},
 		{"select $1::text::date", []any{secret}, pgdbm.ErrInvalid, pgdbm.Error{Schema: "app"}},
 		{"select 1 / ($1::int - 1)", []any{1}, pgdbm.ErrInvalid, pgdbm.Error{Schema: "app"}},
-		{"select * from {{tables.missing}}", nil, pgdbm.ErrUndefined, pgdbm.Error{Schema: "app"}},
+		{"select * from {{tables.missing}}", nil, pgdbm.ErrUndefined, pgdbm.Error{Schema: "app", Table: "missing"}},
 		{"select nope from {{tables.items}}", nil, pgdbm.ErrUndefined, pgdbm.Error{Schema: "app"}},
 	} {
 		fetch := func(q func() (pgx.Rows, error)) error {

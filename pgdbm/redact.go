@@ -1,0 +1,248 @@
+package pgdbm
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// redacted stands for a value that was in a message.
+const redacted = "…"
+
+// redactServer returns a server's message without values. Messages of class 22
+// quote the input ("invalid input syntax for type integer: "x""), whatever it was
+// made of; others name an object that an argument names ($1::regclass), and what
+// a function raises may hold anything.
+func redactServer(pg *pgconn.PgError, args []any) string {
+	if msg, ok := encoding(pg.Message); ok {
+		return msg
+	}
+	s := pg.Message
+	invalid := strings.HasPrefix(pg.Code, "22")
+	if invalid {
+		s = rawBytes.ReplaceAllString(dropQuoted(s), redacted)
+	}
+	texts, all := valuesOf(args)
+	if !all {
+		s = dropQuoted(s)
+	}
+	anywhere := invalid || pg.Routine == "exec_stmt_raise"
+	for _, v := range texts {
+		s = redactIn(s, v, anywhere || isNumber(v) && len(v) > 2)
+	}
+	return s
+}
+
+// rawBytes are the bytes of text in a wrong encoding.
+var rawBytes = regexp.MustCompile(`0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*`)
+
+// redactIn replaces v where it stands in quotes, or as words of its own if
+// anywhere is set.
+func redactIn(s, v string, anywhere bool) string {
+	if v == "" || !strings.Contains(s, v) {
+		return s
+	}
+	s = strings.ReplaceAll(s, `"`+v+`"`, `"`+redacted+`"`)
+	parts := strings.Split(s, `"`)
+	for i := 1; i < len(parts); i += 2 { // what is in quotes
+		if strings.Trim(parts[i], "'E ") == v || len(v) >= 6 && strings.Contains(parts[i], v) {
+			parts[i] = redacted
+		}
+	}
+	s = strings.Join(parts, `"`)
+	if anywhere {
+		s = replaceWords(s, v)
+	}
+	return s
+}
+
+// replaceWords replaces v in s where no letter or digit adjoins it.
+func replaceWords(s, v string) string {
+	var b strings.Builder
+	for {
+		i := strings.Index(s, v)
+		if i < 0 {
+			return b.String() + s
+		}
+		before, _ := utf8.DecodeLastRuneInString(s[:i])
+		after, _ := utf8.DecodeRuneInString(s[i+len(v):])
+		b.WriteString(s[:i])
+		if isWord(before) || isWord(after) {
+			b.WriteString(v)
+		} else {
+			b.WriteString(redacted)
+		}
+		s = s[i+len(v):]
+	}
+}
+
+func isWord(r rune) bool {
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_')
+}
+
+func isNumber(s string) bool {
+	return strings.Trim(s, "+-.e0123456789") == "" && strings.ContainsAny(s, "0123456789")
+}
+
+// quotes are what the server's translations quote with.
+const quotes = `"»«„“”`
+
+// dropQuoted drops what stands between the first and the last quote in s: a value
+// may hold quotes itself.
+func dropQuoted(s string) string {
+	first, last := strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
+	if first < 0 || first == last {
+		return s
+	}
+	_, size := utf8.DecodeRuneInString(s[first:])
+	return s[:first+size] + redacted + s[last:]
+}
+
+// Bounds of the search for values in arguments.
+const (
+	maxValues = 1000
+	maxNested = 6
+)
+
+// values collects how arguments may look in a message.
+type values struct {
+	texts []string
+	more  bool // there are too many, or they lie too deep
+}
+
+// valuesOf returns how the values in args may look in a message, and whether
+// these are all of them.
+func valuesOf(args []any) (texts []string, all bool) {
+	var v values
+	for _, arg := range args {
+		v.walk(reflect.ValueOf(arg), 0)
+	}
+	return v.texts, !v.more
+}
+
+func (vs *values) add(s string) {
+	if len(vs.texts) == maxValues {
+		vs.more = true
+		return
+	}
+	vs.texts = append(vs.texts, s)
+}
+
+func (vs *values) walk(v reflect.Value, depth int) {
+	if !v.IsValid() || vs.more {
+		return
+	}
+	if depth > maxNested {
+		vs.more = true
+		return
+	}
+	if vs.addSpecial(v) {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		vs.walk(v.Elem(), depth+1)
+	case reflect.String:
+		vs.add(v.String())
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		vs.add(strconv.FormatInt(v.Int(), 10))
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		vs.add(strconv.FormatUint(v.Uint(), 10))
+	case reflect.Float32, reflect.Float64:
+		vs.add(strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits()))
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			vs.walk(v.Index(i), depth+1)
+		}
+	case reflect.Map:
+		for key, value := range v.Seq2() {
+			vs.walk(key, depth+1)
+			vs.walk(value, depth+1)
+		}
+	case reflect.Struct:
+		for field, value := range v.Fields() {
+			if field.IsExported() {
+				vs.walk(value, depth+1)
+			}
+		}
+	}
+}
+
+// addSpecial adds a value that does not look like its parts.
+func (vs *values) addSpecial(v reflect.Value) bool {
+	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
+		vs.add(string(v.Bytes()))
+		return true
+	}
+	kind := v.Kind()
+	if !v.CanInterface() || kind == reflect.Interface || kind == reflect.Pointer && v.IsNil() {
+		return false
+	}
+	switch x := v.Interface().(type) {
+	case time.Time:
+		vs.add(x.Format(time.DateTime))
+		return true
+	case *time.Time:
+		vs.add(x.Format(time.DateTime))
+		return true
+	case fmt.Stringer: // a number, an address, a UUID
+		vs.add(stringOf(x))
+		return kind == reflect.Struct || kind == reflect.Array || kind == reflect.Pointer
+	}
+	return false
+}
+
+// stringOf calls a method that is not ours, for the sake of a message.
+func stringOf(s fmt.Stringer) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = ""
+		}
+	}()
+	return s.String()
+}
+
+// buildFailed is how pgx begins to say that a batch was not sent.
+const buildFailed = "error preprocessing batch (build): "
+
+// redactClient returns a client-side message without values.
+func redactClient(err error) string {
+	s := strings.TrimPrefix(connectText(err), buildFailed)
+	s = strings.TrimPrefix(strings.TrimPrefix(s, "timeout: "), "context already done: ") // the class says so, where it is one
+	if msg, ok := encoding(s); ok {
+		return msg
+	}
+	if scan, ok := errors.AsType[pgx.ScanArgError](err); ok {
+		cause := scan.Err.Error()
+		return strings.Replace(s, cause, redactScan(cause), 1)
+	}
+	return s
+}
+
+// What pgx and the standard library say of a value that they cannot scan: types
+// are told, values are not.
+var (
+	scanTypes  = regexp.MustCompile(`^cannot scan (?:NULL|empty string|\S+ \(OID \d+\)) `)
+	scanValue  = regexp.MustCompile(`^cannot scan .+ (to|into) `)
+	scanNumber = regexp.MustCompile(`(^|[\s(:])[-+]?\d[\d.,:/eE+-]*`)
+	scanRest   = regexp.MustCompile(`(trailing data: ).*`)
+)
+
+func redactScan(s string) string {
+	if scanTypes.MatchString(s) {
+		return s
+	}
+	s = scanValue.ReplaceAllString(s, "cannot scan "+redacted+" $1 ")
+	s = scanRest.ReplaceAllString(s, "${1}"+redacted)
+	s = scanNumber.ReplaceAllString(s, "${1}"+redacted)
+	return dropQuoted(s)
+}
