@@ -28,6 +28,9 @@ func classify(err error, schema, sql string, args ...any) error {
 	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
+	if _, ok := errors.AsType[*sourceError](err); ok {
+		return err
+	}
 	e := &Error{Schema: schema, SQL: sql, Err: err}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		e.fromServer(pg, args)

@@ -41,9 +41,21 @@ type DB interface {
 	CopyFrom(ctx context.Context, table string, columns []string, src pgx.CopyFromSource) (int64, error)
 
 	// InTx runs fn in a transaction: committed when fn returns nil, rolled
-	// back when it returns an error, panics or when ctx ends. On a Tx it is a
-	// savepoint. Nothing is sent before fn's first statement.
+	// back when it returns an error, panics, calls runtime.Goexit, or when ctx
+	// ends. fn's error is returned as it is. On a Tx it is a savepoint. Nothing
+	// is sent before fn's first statement.
 	InTx(ctx context.Context, fn func(*Tx) error) error
+
+	// InTxWith is InTx with options: isolation, read-only, search_path. With
+	// opts.Attempts above 1, fn runs again when the transaction ends in
+	// ErrRetryable, or in ErrUnavailable before COMMIT was sent: nothing of the
+	// attempt is stored then, and whatever else fn changed it must be safe to
+	// change again.
+	//
+	// On a Tx it is a savepoint: the transaction must be what opts ask for,
+	// otherwise an error says what to ask for where it begins; Attempts is up to
+	// who began it, since only a whole transaction can run again.
+	InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) error) error
 
 	// In returns this DB's schema on the connection of tx: a module joins a
 	// transaction that another module began. The result is valid as long as tx.

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func goexit() { runtime.Goexit() }
@@ -48,3 +49,22 @@ func (r *roundTrips) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tra
 
 func (r *roundTrips) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (r *roundTrips) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
+// pgtag shortens signatures.
+type pgtag = pgconn.CommandTag
+
+// scanFunc is a target that calls a function when it is scanned into.
+type scanFunc func()
+
+func (f scanFunc) Scan(any) error { f(); return nil }
+
+// source is a source of COPY made of functions.
+type source struct {
+	next   func() bool
+	values func() ([]any, error)
+	err    error
+}
+
+func (s *source) Next() bool             { return s.next() }
+func (s *source) Values() ([]any, error) { return s.values() }
+func (s *source) Err() error             { return s.err }

@@ -3,15 +3,19 @@ package pgdbm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 )
 
-// TxOptions say what kind of transaction [Manager.InTxWith] and
-// [Manager.BeginWith] run. The zero value is what InTx runs: the server's default
-// isolation (read committed), read-write, one attempt.
+// TxOptions say what kind of transaction InTxWith and [Manager.BeginWith] run. The
+// zero value is what InTx runs: the server's default isolation (read committed),
+// read-write, one attempt.
 type TxOptions struct {
 	// Isolation is the isolation level; "" is the server's default.
 	Isolation pgx.TxIsoLevel
@@ -24,12 +28,14 @@ type TxOptions struct {
 	Deferrable bool
 
 	// SearchPath sets search_path to the bound schema and public for this
-	// transaction, for SQL that does not qualify its names. It is sent with BEGIN.
+	// transaction, for SQL that does not qualify its names, such as sqlc's. It is
+	// sent with BEGIN.
 	SearchPath bool
 
-	// Attempts bounds how often InTxWith runs its closure when it ends in
-	// ErrRetryable (serialization failure, deadlock). 0 and 1 are no retry. The
-	// pauses between attempts are random and grow from 10 ms to 1 s.
+	// Attempts bounds how often InTxWith runs its closure: again after
+	// ErrRetryable (serialization failure, deadlock), and after ErrUnavailable
+	// as long as COMMIT was not sent. 0 and 1 are no retry. The pauses between
+	// attempts are random and grow from 10 ms to 1 s.
 	Attempts int
 }
 
@@ -39,11 +45,23 @@ const (
 	maxRetryPause   = time.Second
 )
 
-func (o TxOptions) validate() error {
-	if o.Deferrable && (o.Isolation != pgx.Serializable || !o.ReadOnly) {
-		return errors.New("pgdbm: TxOptions.Deferrable needs Isolation serializable and ReadOnly")
+var isolationLevels = []pgx.TxIsoLevel{"", pgx.ReadUncommitted, pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable}
+
+func (o TxOptions) validate(schema string) error {
+	var errs []error
+	if !slices.Contains(isolationLevels, o.Isolation) { // it would become part of BEGIN
+		errs = append(errs, fmt.Errorf("pgdbm: TxOptions.Isolation %q: use pgx.Serializable, pgx.RepeatableRead or pgx.ReadCommitted", o.Isolation))
 	}
-	return nil
+	if o.Deferrable && (o.Isolation != pgx.Serializable || !o.ReadOnly) {
+		errs = append(errs, errors.New("pgdbm: TxOptions.Deferrable needs Isolation serializable and ReadOnly"))
+	}
+	if o.SearchPath && schema == "" {
+		errs = append(errs, errors.New("pgdbm: TxOptions.SearchPath needs a manager that is bound to a schema"))
+	}
+	if o.Attempts < 0 {
+		errs = append(errs, errors.New("pgdbm: TxOptions.Attempts must not be negative"))
+	}
+	return errors.Join(errs...)
 }
 
 func (o TxOptions) pgx() pgx.TxOptions {
@@ -57,17 +75,17 @@ func (o TxOptions) pgx() pgx.TxOptions {
 	return opts
 }
 
+// searchPath is the search_path of SQL that does not qualify its names.
+func searchPath(schema string) string { return sqltmpl.Quote(schema) + ", public" }
+
+const setSearchPath = "select set_config('search_path', $1, true)"
+
 // InTx is [DB].InTx: InTxWith the zero [TxOptions].
 func (m *Manager) InTx(ctx context.Context, fn func(*Tx) error) error {
 	return m.InTxWith(ctx, TxOptions{}, fn)
 }
 
-// InTxWith runs fn in a transaction with options: committed when fn returns nil,
-// rolled back when it returns an error, panics, calls runtime.Goexit, or ctx ends.
-// With opts.Attempts above 1, fn runs again after ErrRetryable, so it must be
-// safe to repeat: everything it changes should be in the database.
-//
-// fn's error is returned as it is.
+// InTxWith is [DB].InTxWith: it begins a transaction.
 func (m *Manager) InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		tx, err := m.BeginWith(ctx, opts)
@@ -75,22 +93,32 @@ func (m *Manager) InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) err
 			return err
 		}
 		err = run(ctx, tx, fn)
-		if err == nil || attempt >= opts.Attempts || !errors.Is(err, ErrRetryable) {
+		if err == nil || opts.Attempts < 2 || !m.mayRetry(err) {
 			return err
+		}
+		if attempt == opts.Attempts {
+			return within(fmt.Sprintf("transaction given up after %d attempts", attempt), err)
 		}
 		m.pool.monitor.repeated(m.binding)
 		pause := fullJitter(firstRetryPause, maxRetryPause, attempt)
 		m.pool.log.LogAttrs(ctx, slog.LevelWarn, "transaction retried",
 			slog.String("module", m.binding.Module), slog.String("schema", m.binding.Schema),
 			slog.Int("attempt", attempt), slog.String("sqlstate", sqlState(err)), slog.Duration("pause", pause))
-		if sleep(ctx, pause) != nil {
-			return err
+		if ended := sleep(ctx, pause); ended != nil {
+			return &contextError{what: fmt.Sprintf("transaction given up after attempt %d of %d, %v", attempt, opts.Attempts, ended), err: err, also: ended}
 		}
 	}
 }
 
+// mayRetry reports whether a transaction that ended in err, so that nothing of
+// it is stored, may succeed when it runs again.
+func (m *Manager) mayRetry(err error) bool {
+	return errors.Is(err, ErrRetryable) || errors.Is(err, ErrUnavailable) && !m.pool.closed.Load()
+}
+
 // run runs fn in tx and ends tx.
 func run(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
+	tx.level.managed = true
 	ended := false
 	defer func() {
 		if !ended { // an error, a panic or runtime.Goexit
@@ -101,5 +129,59 @@ func run(ctx context.Context, tx *Tx, fn func(*Tx) error) error {
 		return err
 	}
 	ended = true
-	return tx.Commit(ctx)
+	return tx.commit(ctx)
+}
+
+// InTx runs fn in a savepoint: what fn did is undone when it returns an error
+// or panics, and the transaction goes on.
+func (tx *Tx) InTx(ctx context.Context, fn func(*Tx) error) error {
+	savepoint, err := tx.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	return run(ctx, savepoint, fn)
+}
+
+// InTxWith is [DB].InTxWith: it sets a savepoint in a transaction that must be
+// what opts ask for. SearchPath holds until the end of the savepoint.
+func (tx *Tx) InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) error) error {
+	if err := errors.Join(opts.validate(tx.Schema()), tx.conn.admit(opts)); err != nil {
+		return err
+	}
+	savepoint, err := tx.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if !opts.SearchPath {
+		return run(ctx, savepoint, fn)
+	}
+	return run(ctx, savepoint, func(tx *Tx) error {
+		before := tx.QueryRow(ctx, "select current_setting('search_path')")
+		if err := before.Scan(&tx.level.searchPath); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, setSearchPath, searchPath(tx.Schema())); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// admit reports in what a transaction that has begun differs from opts.
+func (c *txConn) admit(opts TxOptions) error {
+	want := opts.pgx()
+	var errs []error
+	differ := func(what string) {
+		errs = append(errs, fmt.Errorf("pgdbm: InTxWith: a savepoint cannot make its transaction %s; ask for it where the transaction begins", what))
+	}
+	if want.IsoLevel != "" && want.IsoLevel != c.opts.IsoLevel {
+		differ(string(want.IsoLevel))
+	}
+	if opts.ReadOnly && c.opts.AccessMode != pgx.ReadOnly {
+		differ("read-only")
+	}
+	if opts.Deferrable && c.opts.DeferrableMode != pgx.Deferrable {
+		differ("deferrable")
+	}
+	return errors.Join(errs...)
 }

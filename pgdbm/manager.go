@@ -51,7 +51,11 @@ func (m *Manager) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 	}
 	defer conn.Release()
 	tag, err := conn.Exec(ctx, text, args...)
-	return tag, classify(err, m.Schema(), text)
+	if err != nil {
+		s := statement{ctx, m.Schema(), text, args}
+		return tag, s.classify(err)
+	}
+	return tag, nil
 }
 
 // Query is [DB].Query.
@@ -74,10 +78,10 @@ func (m *Manager) query(ctx context.Context, sql string, args []any) (*rows, err
 	if err != nil {
 		return failedRows(err), err
 	}
-	r := &rows{schema: m.Schema(), sql: text, conn: conn}
+	r := &rows{statement: statement{ctx, m.Schema(), text, args}, conn: conn}
 	if r.Rows, err = conn.Query(ctx, text, args...); err != nil {
 		r.end()
-		return r, classify(err, m.Schema(), text)
+		return r, r.Err()
 	}
 	return r, nil
 }
@@ -92,7 +96,7 @@ func (m *Manager) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults 
 	if err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
-	return &batchResults{BatchResults: conn.SendBatch(ctx, b), schema: m.Schema(), conn: conn}
+	return &batchResults{BatchResults: conn.SendBatch(ctx, b), ctx: ctx, schema: m.Schema(), queued: b.QueuedQueries, conn: conn}
 }
 
 // CopyFrom is [DB].CopyFrom.
@@ -106,8 +110,9 @@ func (m *Manager) CopyFrom(ctx context.Context, table string, columns []string, 
 		return 0, err
 	}
 	defer conn.Release()
-	n, err := conn.CopyFrom(ctx, name, columns, src)
-	return n, classify(err, m.Schema(), "copy "+name.Sanitize())
+	n, err := copyFrom(ctx, conn, name, columns, src)
+	s := statement{ctx: ctx, schema: m.Schema(), sql: "copy " + name.Sanitize()}
+	return n, s.classify(err)
 }
 
 // Begin returns a transaction that the caller must end by Commit or Rollback
@@ -119,15 +124,15 @@ func (m *Manager) Begin(ctx context.Context) (*Tx, error) {
 
 // BeginWith is Begin with options; TxOptions.Attempts does not apply.
 func (m *Manager) BeginWith(ctx context.Context, opts TxOptions) (*Tx, error) {
-	if err := errors.Join(opts.validate(), classify(ctx.Err(), m.Schema(), "begin")); err != nil {
+	if err := opts.validate(m.Schema()); err != nil {
 		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, classify(err, m.Schema(), "begin")
 	}
 	conn := &txConn{pool: m.pool, holder: m.binding, opts: opts.pgx(), head: m.pool.localTimeouts()}
 	if opts.SearchPath {
-		if m.Schema() == "" {
-			return nil, errors.New("pgdbm: TxOptions.SearchPath needs a manager that is bound to a schema")
-		}
-		conn.head = append(conn.head, "set local search_path to "+sqltmpl.Quote(m.Schema())+", public")
+		conn.head = append(conn.head, "set local search_path to "+searchPath(m.Schema()))
 		conn.alone = true
 	}
 	return &Tx{conn: conn, binding: m.binding, level: &txLevel{}}, nil

@@ -11,12 +11,12 @@ import (
 // errors, and giving back what the statement holds when it ends.
 type rows struct {
 	pgx.Rows
-	schema, sql string
+	statement
 
 	conn  *pgxpool.Conn    // released at the end; nil in a transaction
 	batch pgx.BatchResults // closed at the end: a statement that BEGIN travelled with
-	tx    *txConn          // told at the end how that went
-	err   error            // of batch, or why nothing was sent
+	tx    *txConn          // told at the end how that went; nil outside a transaction
+	err   error            // known at the end, or why nothing was sent
 	ended bool
 }
 
@@ -37,19 +37,30 @@ func (r *rows) Close() {
 }
 
 func (r *rows) Err() error {
-	if err := r.Rows.Err(); err != nil {
-		return classify(err, r.schema, r.sql)
+	if r.err == nil {
+		r.err = r.fail(r.Rows.Err())
 	}
 	return r.err
 }
 
+// Scan closes the rows when it fails, as pgx's do.
 func (r *rows) Scan(dest ...any) error {
-	return classify(r.Rows.Scan(dest...), r.schema, r.sql)
+	err := r.Rows.Scan(dest...)
+	if err == nil {
+		return nil
+	}
+	r.Close()
+	return r.classify(err)
 }
 
+// Values closes the rows when it fails, as pgx's do.
 func (r *rows) Values() ([]any, error) {
 	values, err := r.Rows.Values()
-	return values, classify(err, r.schema, r.sql)
+	if err == nil {
+		return values, nil
+	}
+	r.Close()
+	return values, r.classify(err)
 }
 
 // end gives back what the statement holds, once.
@@ -58,13 +69,29 @@ func (r *rows) end() {
 		return
 	}
 	r.ended = true
-	if r.batch != nil {
-		r.err = classify(r.batch.Close(), r.schema, r.sql)
-		r.tx.began(r.err)
-	}
 	if r.conn != nil {
-		r.conn.Release()
+		defer r.conn.Release()
 	}
+	err := r.Rows.Err()
+	if r.batch != nil {
+		if closed := r.batch.Close(); err == nil {
+			err = closed
+		}
+	}
+	if r.err == nil {
+		r.err = r.fail(err)
+	}
+	if r.batch != nil {
+		r.tx.beganAlone(err)
+	}
+}
+
+// fail classifies an error of the statement.
+func (r *rows) fail(err error) error {
+	if r.tx != nil {
+		return r.tx.fail(&r.statement, err)
+	}
+	return r.classify(err)
 }
 
 // row is the single row of QueryRow; it reports its errors as pgx does.
@@ -76,7 +103,7 @@ func (r row) Scan(dest ...any) error {
 		if err := r.rows.Err(); err != nil {
 			return err
 		}
-		return classify(pgx.ErrNoRows, r.rows.schema, r.rows.sql)
+		return r.rows.classify(pgx.ErrNoRows)
 	}
 	if err := r.rows.Scan(dest...); err != nil {
 		return err

@@ -13,97 +13,52 @@ import (
 // one. It belongs to one goroutine at a time.
 //
 // The transaction begins, and takes a connection from the pool, with its first
-// statement; the connection goes back when the transaction ends.
+// statement; the connection goes back when the transaction ends. A Tx of
+// [Manager.Begin] that is never ended keeps it for good: the server ends the
+// session after [Config.IdleInTransactionTimeout], but the pool has one
+// connection less, as [Pool.Stat] shows.
+//
+// A statement that fails aborts the transaction, or its savepoint: until the end
+// every statement fails with the same reason.
 type Tx struct {
 	conn    *txConn
 	binding *Binding
 	level   *txLevel // shared by all views of one level
 }
 
-// txLevel is the transaction (savepoint nil) or a savepoint in it.
+// txLevel is the transaction (parent nil) or a savepoint in it.
 type txLevel struct {
-	savepoint pgx.Tx
-	unusable  error // why it cannot be used (any more)
+	parent     *txLevel
+	inner      *txLevel // the savepoint that is open in this level
+	name       string   // of the savepoint
+	searchPath string   // what it is to be again after the savepoint; "" when it did not change
+	managed    bool     // by InTx, which ends it
+	unusable   error    // why it cannot be used (any more)
 }
 
-var errTxOver = fmt.Errorf("pgdbm: a Tx must not be used after its InTx, Commit or Rollback: %w", pgx.ErrTxClosed)
+var (
+	errTxOver = fmt.Errorf("pgdbm: a Tx must not be used after its InTx, Commit or Rollback: %w", pgx.ErrTxClosed)
+	errInner  = errors.New("pgdbm: a savepoint is open in this transaction: use the Tx of the inner InTx or Begin until that ends")
+	errLent   = errors.New("pgdbm: an adopted transaction is ended by who began it")
+)
 
-// Commit ends the transaction, or releases the savepoint. After Commit or
-// Rollback every method returns an error for which errors.Is(err,
-// pgx.ErrTxClosed) is true, so a deferred Rollback does no harm.
-//
-// An error of class [ErrCommitUnknown] means that the connection was lost
-// before the server's answer came.
-func (tx *Tx) Commit(ctx context.Context) error {
-	if err := tx.close(); err != nil {
-		return err
+// check reports why nothing can be done in the level.
+func (l *txLevel) check() error {
+	if l.unusable == nil && l.inner != nil {
+		return errInner
 	}
-	savepoint := tx.level.savepoint
-	if savepoint == nil {
-		return tx.conn.commit(ctx)
-	}
-	tx.conn.closeOpen()
-	err := ctx.Err()
-	if err == nil && savepoint.Conn().PgConn().TxStatus() == 'E' {
-		err = pgx.ErrTxCommitRollback
-	}
-	if err != nil {
-		return errors.Join(classify(err, tx.Schema(), "release savepoint"), rollback(ctx, savepoint))
-	}
-	return classify(savepoint.Commit(ctx), tx.Schema(), "release savepoint")
+	return l.unusable
 }
 
-// Rollback undoes what the transaction, or the savepoint, did. It works after
-// ctx has ended: the server is then given 5 seconds to answer before the
-// connection is closed, which rolls back as well.
-func (tx *Tx) Rollback(ctx context.Context) error {
-	if err := tx.close(); err != nil {
-		return err
+// end marks the level, and all in it, as ended.
+func (l *txLevel) end() {
+	for inner := l; inner != nil; inner = inner.inner {
+		inner.unusable = errTxOver
 	}
-	if tx.level.savepoint == nil {
-		return tx.conn.rollback(ctx)
+	if l.parent != nil {
+		l.parent.inner = nil
 	}
-	tx.conn.closeOpen()
-	return rollback(ctx, tx.level.savepoint)
-}
-
-// close marks this level as ended.
-func (tx *Tx) close() error {
-	if err := tx.level.unusable; err != nil {
-		return err
-	}
-	if tx.conn.lent && tx.level.savepoint == nil {
-		return errors.New("pgdbm: an adopted transaction is ended by who began it")
-	}
-	tx.level.unusable = errTxOver
-	return nil
-}
-
-// Begin sets a savepoint and returns it as a Tx, which must be ended by Commit
-// or Rollback before tx is. [Tx.InTx] does that by itself.
-func (tx *Tx) Begin(ctx context.Context) (*Tx, error) {
-	if err := tx.level.unusable; err != nil {
-		return nil, err
-	}
-	tx.conn.by(tx.binding)
-	if err := tx.conn.begin(ctx); err != nil {
-		return nil, classify(err, tx.binding.Schema, "begin")
-	}
-	savepoint, err := tx.conn.tx.Begin(ctx)
-	if err != nil {
-		return nil, classify(err, tx.binding.Schema, "savepoint")
-	}
-	return &Tx{conn: tx.conn, binding: tx.binding, level: &txLevel{savepoint: savepoint}}, nil
-}
-
-// InTx runs fn in a savepoint: what fn did is undone when it returns an error
-// or panics, and the transaction goes on.
-func (tx *Tx) InTx(ctx context.Context, fn func(*Tx) error) error {
-	savepoint, err := tx.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	return run(ctx, savepoint, fn)
+	l.inner = nil
 }
 
 // In returns tx's schema on the connection of other; see [DB]. Both may be
@@ -124,16 +79,21 @@ var errOtherPool = errors.New("pgdbm: In: the transaction belongs to another poo
 
 // Pgx begins the transaction if nothing was sent yet and returns pgx's own, for
 // libraries that take one. It must not be committed or rolled back; templates
-// are not expanded.
+// are not expanded and errors not classified there.
 func (tx *Tx) Pgx(ctx context.Context) (pgx.Tx, error) {
-	if err := tx.level.unusable; err != nil {
+	if err := tx.begin(ctx); err != nil {
 		return nil, err
 	}
-	tx.conn.by(tx.binding)
-	if err := tx.conn.begin(ctx); err != nil {
-		return nil, classify(err, tx.binding.Schema, "begin")
-	}
 	return tx.conn.tx, nil
+}
+
+// begin begins the transaction with nothing travelling along.
+func (tx *Tx) begin(ctx context.Context) error {
+	if err := tx.level.check(); err != nil {
+		return err
+	}
+	tx.conn.by(tx.binding)
+	return tx.conn.begin(ctx, tx.binding.Schema)
 }
 
 // Schema returns the bound schema, "" when none is bound.
@@ -146,7 +106,7 @@ func (tx *Tx) Expand(sql string) (string, error) {
 
 // expand is Expand for a statement about to be sent.
 func (tx *Tx) expand(sql string) (string, error) {
-	if err := tx.level.unusable; err != nil {
+	if err := tx.level.check(); err != nil {
 		return "", err
 	}
 	tx.conn.by(tx.binding)
@@ -182,40 +142,29 @@ func (tx *Tx) query(ctx context.Context, sql string, args []any) (*rows, error) 
 	return tx.conn.query(ctx, tx.binding.Schema, text, args)
 }
 
-// SendBatch is [DB].SendBatch in the transaction.
+// SendBatch is [DB].SendBatch in the transaction. The results must be closed
+// before the next statement.
 func (tx *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if err := tx.level.unusable; err != nil {
-		return pgx.FailedBatchResults(b, err)
+	err := tx.level.check()
+	if err == nil {
+		err = expandBatch(b, tx.Expand)
 	}
-	if err := expandBatch(b, tx.Expand); err != nil {
+	if err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
 	tx.conn.by(tx.binding)
-	begin, err := tx.conn.start(ctx)
-	if err != nil {
-		return pgx.FailedBatchResults(b, classify(err, tx.binding.Schema, ""))
-	}
-	if !begin {
-		return &batchResults{BatchResults: tx.conn.tx.SendBatch(ctx, b), schema: tx.binding.Schema}
-	}
-	results := &batchResults{BatchResults: tx.conn.send(ctx, b), schema: tx.binding.Schema, tx: tx.conn}
-	results.head = func() error { return tx.conn.skipHead(results.BatchResults) }
-	return results
+	return tx.conn.sendBatch(ctx, tx.binding.Schema, b)
 }
 
 // CopyFrom is [DB].CopyFrom in the transaction.
 func (tx *Tx) CopyFrom(ctx context.Context, table string, columns []string, src pgx.CopyFromSource) (int64, error) {
 	name, err := tx.binding.identifier(table)
 	if err == nil {
-		err = tx.level.unusable
-	}
-	if err == nil {
-		tx.conn.by(tx.binding)
-		err = tx.conn.begin(ctx)
+		err = tx.begin(ctx)
 	}
 	if err != nil {
-		return 0, classify(err, tx.binding.Schema, "begin")
+		return 0, err
 	}
-	n, err := tx.conn.tx.CopyFrom(ctx, name, columns, src)
-	return n, classify(err, tx.binding.Schema, "copy "+name.Sanitize())
+	n, err := copyFrom(ctx, tx.conn.tx, name, columns, src)
+	return n, tx.conn.fail(&statement{ctx: ctx, schema: tx.binding.Schema, sql: "copy " + name.Sanitize()}, err)
 }

@@ -172,25 +172,6 @@ func TestInTxWithLostConnection(t *testing.T) {
 	whole(t, m)
 }
 
-func TestCommitOnLostConnectionIsUnknown(t *testing.T) {
-	t.Parallel()
-	m := setup(t)
-	err := m.InTx(t.Context(), func(tx *pgdbm.Tx) error {
-		if err := add(t.Context(), tx, "a"); err != nil {
-			return err
-		}
-		raw, err := tx.Pgx(t.Context())
-		if err != nil {
-			return err
-		}
-		return raw.Conn().PgConn().Conn().Close() // the wire is cut before COMMIT is sent
-	})
-	if !errors.Is(err, pgdbm.ErrCommitUnknown) {
-		t.Errorf("got %v", err)
-	}
-	whole(t, m)
-}
-
 func TestSavepoints(t *testing.T) {
 	t.Parallel()
 	m := setup(t)
@@ -347,7 +328,7 @@ func TestTxAfterItsEnd(t *testing.T) {
 	_, raw := tx.Pgx(ctx)
 	_, copied := tx.CopyFrom(ctx, "items", []string{"name"}, pgx.CopyFromRows(nil))
 	for what, err := range map[string]error{
-		"exec": add(ctx, tx, "b"), "commit": tx.Commit(ctx), "rollback": tx.Rollback(ctx),
+		"exec": add(ctx, tx, "b"), "commit": tx.Commit(ctx),
 		"begin": begin, "pgx": raw, "copy": copied, "batch": tx.SendBatch(ctx, &pgx.Batch{}).Close(),
 		"row": tx.QueryRow(ctx, "select 1").Scan(new(int)), "view": add(ctx, m.In(tx), "c"),
 	} {

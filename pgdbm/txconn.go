@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,36 +29,39 @@ type txConn struct {
 	holder  *Binding // began it; nil if lent
 	speaker *Binding // sends the next statement; nil: holder
 
-	conn   *pgxpool.Conn // nil until the first statement, and after the end
-	tx     pgx.Tx        // nil until the first statement
-	open   *rows         // the rows handed out last
-	failed error         // why the transaction could not begin
-	lent   bool          // tx belongs to the caller of Adopt
+	conn       *pgxpool.Conn // nil until the first statement, and after the end
+	tx         pgx.Tx        // nil until the first statement
+	open       *rows         // the rows handed out last
+	batch      *batchResults // the batch that was sent last, until it is closed
+	savepoints int           // for their names
+	cause      error         // the error that aborted the transaction
+	failed     bool          // by cause, before it could begin
+	lent       bool          // tx belongs to the caller of Adopt
 }
 
 // start readies the connection for a statement. It reports whether the
 // transaction has yet to begin, with that statement travelling along.
-func (c *txConn) start(ctx context.Context) (begin bool, err error) {
+func (c *txConn) start(ctx context.Context, schema string) (begin bool, err error) {
 	switch {
-	case c.failed != nil:
-		return false, c.aborted()
+	case c.failed:
+		return false, c.aborted(nil)
 	case c.tx != nil:
-		return false, nil
+		return false, c.check(schema)
 	case c.conn != nil:
 		return true, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return false, err
+		return false, classify(err, schema, "begin")
 	}
 	c.conn, err = c.pool.acquire(ctx)
 	c.pool.monitor.acquired(c.conn, c.holder, err)
 	if err != nil {
-		c.failed = err
+		c.failed, c.cause = true, err
 		return false, err
 	}
 	c.by(cmp.Or(c.speaker, c.holder))
 	if c.alone {
-		return false, c.beginNow(ctx)
+		return false, c.beginNow(ctx, schema)
 	}
 	return true, nil
 }
@@ -74,29 +78,30 @@ func (c *txConn) by(b *Binding) {
 }
 
 // begin begins the transaction with nothing travelling along.
-func (c *txConn) begin(ctx context.Context) error {
-	begin, err := c.start(ctx)
+func (c *txConn) begin(ctx context.Context, schema string) error {
+	begin, err := c.start(ctx, schema)
 	if err != nil || !begin {
 		return err
 	}
-	return c.beginNow(ctx)
+	return c.beginNow(ctx, schema)
 }
 
-func (c *txConn) beginNow(ctx context.Context) error {
-	err := c.send(ctx, &pgx.Batch{}).Close()
+func (c *txConn) beginNow(ctx context.Context, schema string) error {
+	err := c.send(ctx, nil).Close()
+	failed := c.fail(&statement{ctx: ctx, schema: schema, sql: "begin"}, err)
 	c.began(err)
-	return err
+	return failed
 }
 
-// send begins the transaction and sends b in the same round trip. The first
+// send begins the transaction and sends queued in the same round trip. The first
 // results of the returned ones, of BEGIN and head, are still to be read.
-func (c *txConn) send(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+func (c *txConn) send(ctx context.Context, queued []*pgx.QueuedQuery) pgx.BatchResults {
 	all := &pgx.Batch{}
 	all.BeginTx(c.opts)
 	for _, sql := range c.head {
 		all.Queue(sql)
 	}
-	all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
+	all.QueuedQueries = append(all.QueuedQueries, queued...)
 	results := c.conn.SendBatch(ctx, all)
 	c.tx = results.Tx()
 	return results
@@ -113,44 +118,110 @@ func (c *txConn) skipHead(results pgx.BatchResults) error {
 }
 
 // began learns how the first round trip went: err is that of the whole batch.
-// When it failed before the server saw BEGIN, for example because a statement
-// could not be prepared, then there is no transaction, and later statements
-// must fail as they do in one that is aborted.
+// When it failed before the server saw BEGIN then there is no transaction. Where
+// nothing was sent, for example because an argument could not be encoded, the
+// next statement begins it. Otherwise, as when the server could not prepare the
+// statement, the next statements must fail as in a transaction that is aborted.
 func (c *txConn) began(err error) {
-	if err != nil && c.conn.Conn().PgConn().TxStatus() == 'I' {
-		c.failed = err
+	switch {
+	case err == nil || c.tx == nil || c.status() != 'I':
+	case sqlState(err) == "" && !c.tx.Conn().IsClosed():
+		c.tx, c.cause = nil, nil
+	default:
+		c.failed = true
+		c.note(classify(err, "", "begin"))
 	}
 }
 
-// aborted is what a transaction answers after it could not begin.
-func (c *txConn) aborted() error {
-	return within("the transaction was aborted by its first statement", c.failed)
+// beganAlone is began for a single statement. Where its arguments could not be
+// encoded pgx, which had queued BEGIN, closes the connection: another will do.
+func (c *txConn) beganAlone(err error) {
+	if c.tx != nil && sqlState(err) == "" && strings.HasPrefix(fmt.Sprint(err), buildFailed) {
+		c.release()
+		c.tx, c.cause = nil, nil
+		return
+	}
+	c.began(err)
+}
+
+// note keeps the first error that aborted the transaction, or broke it.
+func (c *txConn) note(err error) {
+	if c.cause == nil && err != nil && (sqlState(err) != "" || c.tx != nil && c.tx.Conn().IsClosed()) {
+		c.cause = err
+	}
+}
+
+// status returns what the server said of the transaction last: T, E when it is
+// aborted, I when there is none.
+func (c *txConn) status() byte { return c.tx.Conn().PgConn().TxStatus() }
+
+// check reports why no statement can be sent: the connection still reads (pgx
+// would not only refuse, but also forget what it reads), is lost, or somebody else
+// ended the transaction, so that what follows would be committed one by one.
+func (c *txConn) check(schema string) error {
+	if c.tx == nil {
+		return nil
+	}
+	switch pc := c.tx.Conn().PgConn(); {
+	case pc.IsClosed():
+		if c.cause != nil {
+			return c.aborted(pgconn.ErrConnClosed)
+		}
+	case pc.IsBusy():
+		return classify(errBusy, schema, "")
+	case pc.TxStatus() == 'I' && !c.lent:
+		return errEnded
+	case pc.TxStatus() == 'T':
+		c.cause = nil // a savepoint of somebody else's healed it
+	}
+	return nil
+}
+
+var errEnded = errors.New("pgdbm: the transaction has ended under this Tx: COMMIT and ROLLBACK must not be run as SQL, nor on what Tx.Pgx returns")
+
+// fail classifies the error of a statement. A server's error aborts the
+// transaction: what follows, COMMIT included, tells the reason.
+func (c *txConn) fail(s *statement, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = s.classify(err)
+	code := sqlState(err)
+	if code == "25P02" && c.cause != nil {
+		return c.aborted(err)
+	}
+	c.note(err)
+	if e, ok := errors.AsType[*Error](err); ok && code == "25006" && c.opts.AccessMode == pgx.ReadOnly {
+		e.Hint = "the transaction was begun with TxOptions.ReadOnly"
+	}
+	return err
+}
+
+// aborted is what a statement returns after the one that failed.
+func (c *txConn) aborted(err error) error {
+	return &contextError{what: "the transaction was aborted by an earlier error", err: c.cause, also: err}
 }
 
 func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*rows, error) {
-	begin, err := c.start(ctx)
-	if err == nil && begin && hasOptions(args) { // a batch cannot carry them
-		err, begin = c.begin(ctx), false
+	begin, err := c.start(ctx, schema)
+	if err == nil && begin && (sql == "" || hasOptions(args)) { // a batch cannot carry them
+		err, begin = c.begin(ctx, schema), false
 	}
 	if err != nil {
-		err = classify(err, schema, sql)
 		return failedRows(err), err
 	}
-	r := &rows{schema: schema, sql: sql, tx: c}
+	r := &rows{statement: statement{ctx, schema, sql, args}, tx: c}
 	c.open = r
-	if !begin {
-		r.Rows, err = c.tx.Query(ctx, sql, args...)
-		return r, classify(err, schema, sql)
-	}
-	b := &pgx.Batch{}
-	b.Queue(sql, args...)
-	r.batch = c.send(ctx, b)
-	if err := c.skipHead(r.batch); err != nil {
+	if begin {
+		r.batch = c.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}})
 		r.Rows = noRows{}
-		r.end()
-		return r, r.err
+		if err = c.skipHead(r.batch); err == nil {
+			r.Rows, err = r.batch.Query()
+		}
+	} else {
+		r.Rows, err = c.tx.Query(ctx, sql, args...)
 	}
-	if r.Rows, err = r.batch.Query(); err != nil {
+	if err != nil {
 		r.end()
 		return r, r.Err()
 	}
@@ -158,9 +229,15 @@ func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*ro
 }
 
 func (c *txConn) exec(ctx context.Context, schema, sql string, args []any) (pgconn.CommandTag, error) {
-	if c.tx != nil && c.failed == nil {
+	if c.tx != nil && !c.failed {
+		if err := c.check(schema); err != nil {
+			return pgconn.CommandTag{}, err
+		}
 		tag, err := c.tx.Exec(ctx, sql, args...)
-		return tag, classify(err, schema, sql)
+		if err != nil {
+			return tag, c.fail(&statement{ctx, schema, sql, args}, err)
+		}
+		return tag, nil
 	}
 	r, err := c.query(ctx, schema, sql, args)
 	r.Close()
@@ -170,63 +247,67 @@ func (c *txConn) exec(ctx context.Context, schema, sql string, args []any) (pgco
 	return r.CommandTag(), err
 }
 
-// closeOpen closes the rows that were handed out last: a statement that was left
-// half read would keep the connection busy.
-func (c *txConn) closeOpen() {
+func (c *txConn) sendBatch(ctx context.Context, schema string, b *pgx.Batch) pgx.BatchResults {
+	begin, err := c.start(ctx, schema)
+	if err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	r := &batchResults{ctx: ctx, schema: schema, queued: b.QueuedQueries, tx: c, head: begin}
+	if begin {
+		r.BatchResults = c.send(ctx, b.QueuedQueries)
+	} else {
+		r.BatchResults = c.tx.SendBatch(ctx, b)
+	}
+	c.batch = r
+	return r
+}
+
+// finish ends what still reads: a statement that was left half read would keep
+// the connection busy. It returns the error of a batch that was not closed.
+func (c *txConn) finish(ctx context.Context) error {
+	defer c.interrupt(ctx)()
 	if c.open != nil {
 		c.open.Close()
 		c.open = nil
 	}
+	if c.batch != nil {
+		return c.batch.Close()
+	}
+	return nil
 }
 
-// end ends the transaction by fn and gives the connection back.
-func (c *txConn) end(fn func(pgx.Tx) error) error {
-	c.closeOpen()
-	var err error
-	if c.tx != nil && c.failed == nil {
-		err = fn(c.tx)
+// discard is finish for what will be rolled back: the functions of a batch are
+// not called.
+func (c *txConn) discard(ctx context.Context) {
+	defer c.interrupt(ctx)()
+	if c.open != nil {
+		c.open.Close()
+		c.open = nil
 	}
+	if b := c.batch; b != nil {
+		b.closed, b.err = true, errTxOver
+		_ = b.finish()
+		b.release()
+	}
+}
+
+// interrupt breaks the connection when ctx ends before the returned function is
+// called: what reads may run under another context.
+func (c *txConn) interrupt(ctx context.Context) (stop func()) {
+	if c.tx == nil || c.batch == nil && (c.open == nil || c.open.ended) {
+		return func() {}
+	}
+	conn := c.tx.Conn().PgConn().Conn()
+	cancel := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return func() { cancel() }
+}
+
+// release gives the connection back.
+func (c *txConn) release() {
 	if c.conn != nil {
 		c.conn.Release()
 		c.conn = nil
 	}
-	return err
-}
-
-func (c *txConn) commit(ctx context.Context) error {
-	if c.failed != nil {
-		return errors.Join(fmt.Errorf("%w: %w", c.aborted(), pgx.ErrTxCommitRollback), c.rollback(ctx))
-	}
-	if err := ctx.Err(); err != nil {
-		return errors.Join(classify(err, "", ""), c.rollback(ctx))
-	}
-	return c.end(func(tx pgx.Tx) error {
-		err := tx.Commit(ctx)
-		_, answered := errors.AsType[*pgconn.PgError](err)
-		if err == nil || answered || errors.Is(err, pgx.ErrTxCommitRollback) || errors.Is(err, pgx.ErrTxClosed) {
-			return classify(err, "", "commit")
-		}
-		return &Error{
-			Class: ErrCommitUnknown, SQL: "commit", Err: err,
-			Hint: "the transaction is stored whole or not at all; read it back before repeating it",
-		}
-	})
-}
-
-func (c *txConn) rollback(ctx context.Context) error {
-	return c.end(func(tx pgx.Tx) error { return rollback(ctx, tx) })
-}
-
-// rollback rolls back a transaction or a savepoint whatever became of ctx. Where
-// the connection is lost there is nothing left to roll back.
-func rollback(ctx context.Context, tx pgx.Tx) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-	defer cancel()
-	err := tx.Rollback(ctx)
-	if errors.Is(err, pgx.ErrTxClosed) || tx.Conn().IsClosed() {
-		return nil
-	}
-	return classify(err, "", "rollback")
 }
 
 // hasOptions reports whether args begin with one of pgx's query options, which

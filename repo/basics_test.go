@@ -42,9 +42,8 @@ func TestInsertConflict(t *testing.T) {
 	db, users := setup(t)
 	insert(t, users, user{Email: "a@x"})
 	err := db.InTx(t.Context(), func(tx *pgdbm.Tx) error {
-		users := users.In(tx)
 		u := user{Email: "a@x", Age: 5}
-		err := tx.InTx(t.Context(), func(*pgdbm.Tx) error { return users.Insert(t.Context(), &u) })
+		err := tx.InTx(t.Context(), func(tx *pgdbm.Tx) error { return users.In(tx).Insert(t.Context(), &u) })
 		if !errors.Is(err, pgdbm.ErrConflict) {
 			t.Errorf("got %v, want ErrConflict", err)
 		}
@@ -52,7 +51,7 @@ func TestInsertConflict(t *testing.T) {
 		if u.ID != 0 || u.Version != 0 || u.Age != 5 {
 			t.Errorf("changed by an insert that failed: %+v", u)
 		}
-		return users.Insert(t.Context(), &user{Email: "b@x"})
+		return users.In(tx).Insert(t.Context(), &user{Email: "b@x"})
 	})
 	check(t, err)
 	n, err := users.Where().Count(t.Context())
