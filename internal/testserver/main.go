@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
 )
@@ -35,7 +36,14 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	s, err := embedded.Start(ctx, embedded.Config{Dir: os.Getenv("PGDBM_TEST_DIR")})
+	cfg := embedded.Config{Dir: os.Getenv("PGDBM_TEST_DIR")}
+	if idle := os.Getenv("PGDBM_TEST_IDLE"); idle != "" {
+		var err error
+		if cfg.Idle, err = time.ParseDuration(idle); err != nil {
+			return fmt.Errorf("testserver: PGDBM_TEST_IDLE: %w", err)
+		}
+	}
+	s, err := embedded.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,9 @@ func TestSaysWhichServer(t *testing.T) {
 	testkit.Equal(t, none.stdout, "")
 	testkit.ErrorContains(t, errors.New(none.stderr), "wanted is PostgreSQL 99", "forbidden by PGDBM_DOWNLOAD=off")
 
+	idle := run(t, []string{"PGDBM_TEST_IDLE=soon"}, program)
+	testkit.Equal(t, idle.code, 1)
+	testkit.ErrorContains(t, errors.New(idle.stderr), "PGDBM_TEST_IDLE: time: invalid duration")
 	wrong := run(t, []string{"PGDBM_PG_VERSION=new"}, program)
 	testkit.Equal(t, wrong.code, 1)
 	testkit.ErrorContains(t, errors.New(wrong.stderr), `PGDBM_PG_VERSION="new" is not a major version`)
