@@ -81,7 +81,7 @@ func forTest(tb TB) *kit {
 func (k *kit) database(tb TB, t Template) *Database {
 	tb.Helper()
 	if t.Key == "" && t.Build != nil {
-		tb.Fatalf("testkit: a Template with Build needs a Key that says what it builds")
+		tb.Fatalf("pgdbmtest: a Template with Build needs a Key that says what it builds")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -102,7 +102,7 @@ func (k *kit) database(tb TB, t Template) *Database {
 	s.tracer.watch(tb)
 	d := &Database{slot: s, name: s.name, server: k.server.about, pool: s.pool}
 	if k.env.verbose {
-		tb.Logf("testkit: database %s (use %d) on %s", s.name, s.uses, k.server.about)
+		tb.Logf("pgdbmtest: database %s (use %d) on %s", s.name, s.uses, k.server.about)
 	}
 	tb.Cleanup(func() {
 		tb.Helper() // a report points at the line that asked for the database

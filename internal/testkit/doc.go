@@ -11,5 +11,5 @@
 // removed by the next.
 //
 // It is for this project's own tests, and the ground for pgdbmtest, which
-// is for everybody's.
+// is for everybody's: messages begin with that name, the one that users know.
 package testkit

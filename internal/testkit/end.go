@@ -26,7 +26,7 @@ func (k *kit) end(tb TB, d *Database) {
 		return
 	}
 	if k.env.verbose {
-		tb.Logf("testkit: %s is not used again: %v", d.name, err)
+		tb.Logf("pgdbmtest: %s is not used again: %v", d.name, err)
 	}
 	go s.tpl.replace(context.WithoutCancel(ctx))
 	k.drops.add(s)

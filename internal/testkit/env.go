@@ -36,17 +36,17 @@ func readEnv(get func(string) string) (env, error) {
 	if idle := get("PGDBM_TEST_IDLE"); idle != "" {
 		d, err := time.ParseDuration(idle)
 		if err != nil || d < time.Second {
-			return e, fmt.Errorf("testkit: PGDBM_TEST_IDLE=%s is not a duration of 1s or more", idle)
+			return e, fmt.Errorf("pgdbmtest: PGDBM_TEST_IDLE=%s is not a duration of 1s or more", idle)
 		}
 		e.idle = d
 	}
 	if e.dir != "" && !filepath.IsAbs(e.dir) {
-		return e, fmt.Errorf("testkit: PGDBM_TEST_DIR=%s is not an absolute path: packages run in different directories", e.dir)
+		return e, fmt.Errorf("pgdbmtest: PGDBM_TEST_DIR=%s is not an absolute path: packages run in different directories", e.dir)
 	}
 	switch e.keep {
 	case "", "failed", "all":
 	default:
-		return e, fmt.Errorf("testkit: PGDBM_TEST_KEEP=%s is neither failed nor all", e.keep)
+		return e, fmt.Errorf("pgdbmtest: PGDBM_TEST_KEEP=%s is neither failed nor all", e.keep)
 	}
 	return e, nil
 }

@@ -18,12 +18,12 @@ func (k *kit) keep(ctx context.Context, tb TB, s *slot) {
 		err = s.rename(ctx, name)
 	}
 	if err != nil {
-		tb.Logf("testkit: the database cannot be kept: %v", err)
+		tb.Logf("pgdbmtest: the database cannot be kept: %v", err)
 		return
 	}
 	address, had := withoutPassword(k.server.connString(name))
 	var b strings.Builder
-	fmt.Fprintf(&b, "testkit: kept for you:\n  psql %s\n  DROP DATABASE %s; when you are done", shellQuote(address), name)
+	fmt.Fprintf(&b, "pgdbmtest: kept for you:\n  psql %s\n  DROP DATABASE %s; when you are done", shellQuote(address), name)
 	if had {
 		b.WriteString("\n  the password is left out here: psql asks for it")
 	}

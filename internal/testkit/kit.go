@@ -67,12 +67,12 @@ func open(ctx context.Context, e env) (*kit, error) {
 	k := &kit{env: e, server: srv, making: make(chan struct{}, 2), templates: map[string]*template{}}
 	cfg, err := pgxpool.ParseConfig(srv.connString(srv.admin))
 	if err != nil {
-		return nil, fmt.Errorf("testkit: %w", err)
+		return nil, fmt.Errorf("pgdbmtest: %w", err)
 	}
 	cfg.MaxConns = 8
 	cfg.ConnConfig.RuntimeParams["application_name"] = "pgdbm testkit"
 	if k.admin, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("testkit: %w", err)
+		return nil, fmt.Errorf("pgdbmtest: %w", err)
 	}
 	k.drops.kit = k
 	var create bool
@@ -82,14 +82,14 @@ func open(ctx context.Context, e env) (*kit, error) {
 		return k.admin.QueryRow(ctx, facts).Scan(&k.version, &k.super, &create, &k.synced, &k.warm)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("testkit: %w", err)
+		return nil, fmt.Errorf("pgdbmtest: %w", err)
 	}
 	if err := k.checkVersion(); err != nil {
 		k.admin.Close()
 		return nil, err
 	}
 	if !create {
-		return nil, fmt.Errorf("testkit: the user of %s may not create databases: ALTER ROLE … CREATEDB", srv.about)
+		return nil, fmt.Errorf("pgdbmtest: the user of %s may not create databases: ALTER ROLE … CREATEDB", srv.about)
 	}
 	k.recycle = e.recycle && k.super && k.version >= 150000
 	err = persist(ctx, e.patience, func() error {

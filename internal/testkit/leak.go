@@ -51,7 +51,7 @@ func (k *kit) leaks(ctx context.Context, tb TB, s *slot, pool *pgxpool.Pool, pat
 	if k.env.strict {
 		report = tb.Errorf
 	}
-	report("testkit: %d connections to %s are still open at the end of the test: close them, or the rows they come from\n  %s",
+	report("pgdbmtest: %d connections to %s are still open at the end of the test: close them, or the rows they come from\n  %s",
 		len(found), s.name, strings.Join(found, "\n  "))
 	return true
 }

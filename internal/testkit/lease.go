@@ -30,7 +30,7 @@ type lease struct {
 	templates []int32
 }
 
-var errTaken = errors.New("testkit: the lease is taken")
+var errTaken = errors.New("pgdbmtest: the lease is taken")
 
 func takeLease(ctx context.Context, connString string, lost func()) (*lease, error) {
 	l := &lease{connString: connString, lost: lost, watched: make(chan struct{})}
@@ -108,7 +108,7 @@ func (l *lease) held(ctx context.Context) error {
 	}
 	conn, err := pgx.Connect(ctx, l.connString)
 	if err != nil {
-		return fmt.Errorf("testkit: lease: %w", err)
+		return fmt.Errorf("pgdbmtest: lease: %w", err)
 	}
 	var ok bool
 	const take = "SELECT set_config('idle_session_timeout', '0', false) IS NOT NULL AND pg_try_advisory_lock($1::int4, $2::int4)"
@@ -118,7 +118,7 @@ func (l *lease) held(ctx context.Context) error {
 	}
 	if err != nil {
 		_ = conn.Close(ctx)
-		return fmt.Errorf("testkit: lease: %w", err)
+		return fmt.Errorf("pgdbmtest: lease: %w", err)
 	}
 	l.conn = conn
 	for _, hash := range l.templates {
@@ -132,7 +132,7 @@ func (l *lease) held(ctx context.Context) error {
 func (l *lease) share(ctx context.Context, hash int32) error {
 	_, err := l.conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1::int4, $2::int4)", pgx.QueryExecModeExec, lockInUse, hash)
 	if err != nil {
-		return fmt.Errorf("testkit: lease: %w", err)
+		return fmt.Errorf("pgdbmtest: lease: %w", err)
 	}
 	return nil
 }

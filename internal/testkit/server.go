@@ -45,7 +45,7 @@ func findServer(ctx context.Context, e env) (server, error) {
 			return s, conn.Close(ctx)
 		}
 		if _, answers := errors.AsType[*pgconn.PgError](err); !answers || s.admin == own {
-			return s, fmt.Errorf("testkit: the server named by %s cannot be used "+
+			return s, fmt.Errorf("pgdbmtest: the server named by %s cannot be used "+
 				"(start it, correct %[1]s, or unset it to use an embedded server): %w", variable, err)
 		}
 	}

@@ -117,7 +117,7 @@ func (s *slot) rename(ctx context.Context, name string) error {
 		return err
 	}
 	if _, err := conn.Exec(ctx, "ALTER DATABASE "+s.name+" RENAME TO "+name, pgx.QueryExecModeExec); err != nil {
-		return fmt.Errorf("testkit: rename: %w", err)
+		return fmt.Errorf("pgdbmtest: rename: %w", err)
 	}
 	s.name = name
 	return nil

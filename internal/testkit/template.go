@@ -97,11 +97,11 @@ func (t *template) ensure(ctx context.Context) error {
 	}
 	conn, err := t.kit.admin.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("testkit: %w", err)
+		return fmt.Errorf("pgdbmtest: %w", err)
 	}
 	defer conn.Release()
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1::int4, $2::int4)", lockTemplate, t.hash); err != nil {
-		return fmt.Errorf("testkit: template: %w", err)
+		return fmt.Errorf("pgdbmtest: template: %w", err)
 	}
 	defer func() {
 		_, err := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1::int4, $2::int4)", lockTemplate, t.hash)
@@ -111,7 +111,7 @@ func (t *template) ensure(ctx context.Context) error {
 	}()
 	note, done, err := t.look(ctx, conn)
 	if err != nil {
-		return fmt.Errorf("testkit: template: %w", err)
+		return fmt.Errorf("pgdbmtest: template: %w", err)
 	}
 	if !done {
 		if note, err = t.make(ctx, conn, note != ""); err != nil {
@@ -143,20 +143,20 @@ func (t *template) look(ctx context.Context, conn *pgxpool.Conn) (note string, d
 func (t *template) make(ctx context.Context, conn *pgxpool.Conn, spoilt bool) (note string, err error) {
 	if spoilt {
 		if _, err := conn.Exec(ctx, "ALTER DATABASE "+t.name+" IS_TEMPLATE false"); err != nil {
-			return "", fmt.Errorf("testkit: template: %w", err)
+			return "", fmt.Errorf("pgdbmtest: template: %w", err)
 		}
 	}
 	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+t.name+" WITH (FORCE)"); err != nil {
-		return "", fmt.Errorf("testkit: template: %w", err)
+		return "", fmt.Errorf("pgdbmtest: template: %w", err)
 	}
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+t.name+" TEMPLATE template0"+t.kit.strategy()); err != nil {
-		return "", fmt.Errorf("testkit: template: %w", err)
+		return "", fmt.Errorf("pgdbmtest: template: %w", err)
 	}
 	if note, err = t.fill(ctx, conn); err != nil {
 		return "", err
 	}
 	if _, err := conn.Exec(ctx, "ALTER DATABASE "+t.name+" IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
-		return "", fmt.Errorf("testkit: template: %w", err)
+		return "", fmt.Errorf("pgdbmtest: template: %w", err)
 	}
 	return note, nil
 }
@@ -174,10 +174,10 @@ func (t *template) fill(ctx context.Context, conn *pgxpool.Conn) (note string, e
 		return "", errors.Join(err, dropErr)
 	}
 	if note, err = t.unlogged(ctx); err != nil {
-		return "", fmt.Errorf("testkit: template: %w", err)
+		return "", fmt.Errorf("pgdbmtest: template: %w", err)
 	}
 	if err := left(ctx, conn, t.name, 5*time.Second); err != nil {
-		t.fails = fmt.Errorf("testkit: template: Build has left connections open: %w", err)
+		t.fails = fmt.Errorf("pgdbmtest: template: Build has left connections open: %w", err)
 		return "", t.fails
 	}
 	return note, nil
@@ -236,7 +236,7 @@ func (t *template) clone(ctx context.Context) (*slot, error) {
 	}
 	if err != nil {
 		t.kit.drops.add(s) //nolint:contextcheck // in the background
-		return nil, fmt.Errorf("testkit: clone: %w", err)
+		return nil, fmt.Errorf("pgdbmtest: clone: %w", err)
 	}
 	return s, nil
 }

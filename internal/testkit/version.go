@@ -13,6 +13,6 @@ func (k *kit) checkVersion() error {
 	if k.server.embedded != nil || wanted == "" || wanted == major {
 		return nil
 	}
-	return fmt.Errorf("testkit: PGDBM_PG_VERSION=%s, but the tests run on %s: unset one of the two, "+
+	return fmt.Errorf("pgdbmtest: PGDBM_PG_VERSION=%s, but the tests run on %s: unset one of the two, "+
 		"or name a server of that version", wanted, k.server.about)
 }
