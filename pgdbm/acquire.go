@@ -44,9 +44,15 @@ func (p *Pool) wait(ctx context.Context) (*pgxpool.Conn, error) {
 		conn, err := p.pgx.Acquire(ctx)
 		return conn, p.acquireError(ctx, err)
 	}
-	bounded, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	conn, err := p.pgx.Acquire(bounded)
+	if p.timer {
+		bounded, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		conn, err := p.pgx.Acquire(bounded)
+		return conn, p.acquireError(ctx, err)
+	}
+	bounded := &waitContext{Context: ctx, deadline: time.Now().Add(wait)}
+	defer bounded.stop()
+	conn, err := p.pgx.Acquire(bounded) //nolint:contextcheck // it is ctx, with a limit
 	return conn, p.acquireError(ctx, err)
 }
 

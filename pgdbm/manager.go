@@ -130,12 +130,18 @@ func (m *Manager) BeginWith(ctx context.Context, opts TxOptions) (*Tx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, classify(err, m.Schema(), "begin")
 	}
-	conn := &txConn{pool: m.pool, holder: m.binding, opts: opts.pgx(), head: m.pool.localTimeouts()}
+	all := &struct { // in one piece
+		conn  txConn
+		tx    Tx
+		level txLevel
+	}{}
+	all.conn = txConn{pool: m.pool, holder: m.binding, opts: opts.pgx(), head: m.pool.localTimeouts()}
 	if opts.SearchPath {
-		conn.head = append(conn.head, "set local search_path to "+searchPath(m.Schema()))
-		conn.alone = true
+		all.conn.head = append(all.conn.head, "set local search_path to "+searchPath(m.Schema()))
+		all.conn.alone = true
 	}
-	return &Tx{conn: conn, binding: m.binding, level: &txLevel{}}, nil
+	all.tx = Tx{conn: &all.conn, binding: m.binding, level: &all.level}
+	return &all.tx, nil
 }
 
 // In is [DB].In.

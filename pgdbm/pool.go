@@ -23,6 +23,7 @@ type Pool struct {
 	direct *pgx.ConnConfig   // past a pooler; nil: none is configured
 	limits map[string]string // settings that bound what a session does
 	held   *holders          // nil for a borrowed pool
+	timer  bool              // each wait for a connection needs one from the start
 
 	monitor *monitor // nil: nothing is counted or logged as slow
 
@@ -52,6 +53,7 @@ func New(cfg Config) (*Pool, error) {
 	if err := errors.Join(err, directErr); err != nil {
 		return nil, err
 	}
+	p.timer = asksFirst(cfg.Tracers...)
 	p.owned, p.limits, p.monitor = true, p.cfg.limits(pc.ConnConfig.RuntimeParams), newMonitor(*p.cfg)
 	p.traceDirect()
 	p.hook(pc)
@@ -102,6 +104,7 @@ func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 	}
 	p := newPool(cfg)
 	p.pgx, p.limits, p.monitor = pool, p.cfg.limits(cfg.RuntimeParams), monitorOf(pool)
+	p.timer = asksFirst(pool.Config().ConnConfig.Tracer)
 	cert, err := p.cfg.TLS.load(p.log)
 	if err != nil {
 		return nil, err

@@ -96,7 +96,7 @@ func (c *txConn) beginNow(ctx context.Context, schema string) error {
 // send begins the transaction and sends queued in the same round trip. The first
 // results of the returned ones, of BEGIN and head, are still to be read.
 func (c *txConn) send(ctx context.Context, queued []*pgx.QueuedQuery) pgx.BatchResults {
-	all := &pgx.Batch{}
+	all := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, 1+len(c.head)+len(queued))}
 	all.BeginTx(c.opts)
 	for _, sql := range c.head {
 		all.Queue(sql)
