@@ -165,6 +165,9 @@ func (m *monitor) end(ctx context.Context, conn *pgx.Conn, kind callKind, tag pg
 	}
 	st.depth--
 	dur := time.Since(c.at)
+	if c.sql == sqlCommit { // a lost connection means something else there
+		err = committed(err, "")
+	}
 	slow := m.slow > 0 && dur >= m.slow
 	if kind != callBatch {
 		c.answered(tag)

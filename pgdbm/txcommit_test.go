@@ -65,6 +65,11 @@ func TestCommitWithoutAnswerIsUnknown(t *testing.T) {
 			if calls != 1 {
 				t.Errorf("ran %d times", calls)
 			}
+			modules := m.Pool().Metrics().Modules
+			counted := modules[slices.IndexFunc(modules, func(m pgdbm.ModuleMetrics) bool { return m.Module == "app" })].Errors
+			if counted["commit_unknown"] != 1 || counted["unavailable"]+counted["timeout"]+counted["canceled"] != 0 {
+				t.Errorf("counted %v", counted)
+			}
 			close(w.thaw) // else pgx waits for 15 s before it gives up the connection
 			testkit.Eventually(t, "not stored as expected", func() bool { return slices.Equal(names(t, m), c.stored) })
 			whole(t, m)
