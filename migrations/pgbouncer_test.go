@@ -1,125 +1,23 @@
 package migrations_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	osexec "os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// pgbouncer starts PgBouncer in transaction mode before a database of the
-// test's own, and returns its address and the server's.
+// pgbouncer returns the address of a database of the test's own through a
+// transaction pooler, and past it.
 func pgbouncer(t *testing.T) (pooled, direct string) {
 	t.Helper()
-	bin, err := osexec.LookPath("pgbouncer")
-	if err != nil {
-		if bin = "/usr/sbin/pgbouncer"; !exists(bin) {
-			t.Skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
-		}
-	}
 	direct = testkit.ConnString(t)
-	cc, err := pgx.ParseConfig(direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "pgdbm-bouncer-") // t.TempDir's parent is closed to other users
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	password := ""
-	if cc.Password != "" {
-		password = " password='" + strings.ReplaceAll(cc.Password, "'", "''") + "'"
-	}
-	ini := fmt.Sprintf(`[databases]
-%s = host=%s port=%d user=%s%s
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = %s
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 8
-`, cc.Database, cc.Host, cc.Port, cc.User, password, port)
-	path := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(path, []byte(ini), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := osexec.CommandContext(context.WithoutCancel(t.Context()), bin, path)
-	if os.Geteuid() == 0 { // which it refuses
-		cmd.SysProcAttr = unprivileged(t, dir)
-	}
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
-	pooled = fmt.Sprintf("host=127.0.0.1 port=%s user=%s dbname=%s sslmode=disable", port, cc.User, cc.Database)
-	eventually(t, "pgbouncer answers", func() bool {
-		conn, err := pgx.Connect(t.Context(), pooled)
-		if err == nil {
-			_ = conn.Close(t.Context())
-		}
-		return err == nil
-	})
-	return pooled, direct
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// unprivileged runs a process as the user that owns PostgreSQL's socket.
-func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
-	t.Helper()
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, uidErr := strconv.Atoi(u.Uid)
-		gid, gidErr := strconv.Atoi(u.Gid)
-		if err := errors.Join(uidErr, gidErr, os.Chown(dir, uid, gid)); err != nil {
-			t.Fatal(err)
-		}
-		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	}
-	t.Skip("pgbouncer refuses to run as root, and there is no user postgres or nobody")
-	return nil
+	return testkit.StartPgBouncer(t, direct, nil).ConnString(), direct
 }
 
 func TestEachFileRunsOnceThroughAPooler(t *testing.T) {

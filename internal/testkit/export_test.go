@@ -113,3 +113,23 @@ func (k *kit) Recycles() bool { return k.recycle }
 
 // Address is the database's address, which this does not expose.
 func (d *Database) Address() string { return d.slot.tpl.kit.server.connString(d.name) }
+
+// Alive reports whether there is a process pid.
+var Alive = alive
+
+// PIDs returns the node's processes.
+func (n *Node) PIDs(tb TB) []int {
+	tb.Helper()
+	var pids []int
+	n.do(tb, func(context.Context) error {
+		pid, err := n.pid()
+		if err == nil {
+			pids, err = family(pid)
+		}
+		return err
+	})
+	return pids
+}
+
+// PID returns the pooler's process.
+func (b *PgBouncer) PID() int { return b.program.cmd.Process.Pid }
