@@ -26,6 +26,7 @@ var clusterSettings = map[string]string{
 	"wal_keep_size":                "64MB",
 	"hot_standby":                  "on",
 	"wal_receiver_status_interval": "1s",
+	"wal_retrieve_retry_interval":  "100ms",
 }
 
 // Cluster is a primary and a streaming standby, which a test may kill, freeze

@@ -51,16 +51,26 @@ func (n *Node) Kill(tb TB) {
 	})
 }
 
-// Crash kills one backend, after which the server ends all others and recovers.
+// Crash kills one backend, for which the server ends all others and recovers.
+// It returns when the others have ended.
 func (n *Node) Crash(tb TB) {
 	tb.Helper()
 	n.do(tb, func(ctx context.Context) error {
-		conn, err := n.admin(ctx)
-		if err != nil {
+		var conns [2]*pgx.Conn
+		for i := range conns {
+			var err error
+			if conns[i], err = n.admin(ctx); err != nil {
+				return err
+			}
+			defer conns[i].Close(ctx) //nolint:errcheck // it is dead by then
+		}
+		if err := killFamily(int(conns[0].PgConn().PID())); err != nil {
 			return err
 		}
-		defer conn.Close(ctx) //nolint:errcheck // it is dead by then
-		return killFamily(int(conn.PgConn().PID()))
+		for conns[1].Ping(ctx) == nil {
+			wait(ctx, time.Millisecond)
+		}
+		return ctx.Err()
 	})
 }
 
@@ -208,10 +218,8 @@ func (n *Node) until(ctx context.Context, what, query string) error {
 		if yes {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if wait(ctx, 5*time.Millisecond); ctx.Err() != nil {
 			return fmt.Errorf("waiting until %s: %w", what, ctx.Err())
-		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
@@ -236,10 +244,8 @@ func (n *Node) pid() (int, error) {
 
 func (n *Node) gone(ctx context.Context, pid int) error {
 	for alive(pid) {
-		select {
-		case <-ctx.Done():
+		if wait(ctx, 2*time.Millisecond); ctx.Err() != nil {
 			return fmt.Errorf("process %d does not end: %w", pid, ctx.Err())
-		case <-time.After(2 * time.Millisecond):
 		}
 	}
 	return nil

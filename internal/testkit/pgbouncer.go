@@ -148,7 +148,8 @@ func (b *PgBouncer) launch(ctx context.Context) error {
 			return err
 		case <-ctx.Done():
 			return err
-		case <-time.After(5 * time.Millisecond):
+		default:
+			wait(ctx, 5*time.Millisecond)
 		}
 	}
 }
