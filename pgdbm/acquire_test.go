@@ -2,162 +2,183 @@ package pgdbm_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"math"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-func TestAcquireTimeout(t *testing.T) {
+// behindProxy returns a pool whose server can be made to vanish.
+func behindProxy(t *testing.T, cfg pgdbm.Config) (*pgdbm.Pool, *proxy) {
+	t.Helper()
+	server, err := pgx.ParseConfig(testkit.ConnString(t))
+	testkit.NoError(t, err)
+	p := newProxy(t, server.Host, server.Port)
+	cfg.Host, cfg.Port, cfg.Database, cfg.User, cfg.Password = "127.0.0.1", p.port, server.Database, server.User, server.Password
+	cfg.TLS.Mode = "disable"
+	pool, err := pgdbm.New(cfg)
+	testkit.NoError(t, err)
+	t.Cleanup(func() { testkit.NoError(t, pool.Close(context.Background())) })
+	return pool, p
+}
+
+func TestStatementsWaitForAServer(t *testing.T) {
 	t.Parallel()
 	log := &logBuffer{}
-	m := bind(t, open(t, pgdbm.Config{MaxConns: 1, AcquireTimeout: 100 * time.Millisecond, Logger: log.logger()}), "")
-	conn, err := m.Pool().Pgx().Acquire(t.Context()) // in its own time
-	testkit.NoError(t, err)
-	defer conn.Release()
-	testkit.NoError(t, second(conn.Exec(t.Context(), "select 'hunter2', $1::int", 7)))
-	_, err = m.Exec(t.Context(), "select 1")
-	testkit.ErrorIs(t, err, pgdbm.ErrTimeout)
-	testkit.ErrorContains(t, err, "no connection within AcquireTimeout 100ms: 1 of 1 are in use, the longest for ", "raise MaxConns, or look for long transactions and rows that are not closed")
-
-	// A context that ends first says the same.
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	err = m.QueryRow(ctx, "select 1").Scan(new(int))
-	testkit.ErrorIs(t, err, pgdbm.ErrTimeout)
-	testkit.ErrorIs(t, err, context.DeadlineExceeded)
-	testkit.ErrorContains(t, err, "no connection before the context ended: 1 of 1 are in use")
-
-	// Who holds them is logged, now and then, without values.
-	if got := log.String(); strings.Count(got, "no connection is free") != 1 || !strings.Contains(got, "last statement: select …") || strings.Contains(got, "hunter2") {
-		t.Errorf("log: %s", got)
-	}
-
-	ctx, cancel = context.WithCancel(t.Context())
-	cancel()
-	err = second(m.Exec(ctx, "select 1"))
-	testkit.ErrorIs(t, err, context.Canceled)
-	testkit.Equal(t, err.Error(), "pgdbm: context canceled") // it did not even begin to wait
-}
-
-func TestAcquireWithoutTimeout(t *testing.T) {
-	t.Parallel()
-	m := bind(t, open(t, pgdbm.Config{MaxConns: 1, AcquireTimeout: -1}), "")
-	conn, err := m.Acquire(t.Context())
-	testkit.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	waited := make(chan error)
-	go func() { waited <- second(m.Exec(ctx, "select 1")) }()
-	cancel()
-	err = <-waited
-	testkit.ErrorIs(t, err, context.Canceled)
-	if errors.Is(err, pgdbm.ErrTimeout) || errors.Is(err, pgdbm.ErrUnavailable) {
-		t.Errorf("class of %v", err)
-	}
-	conn.Release()
-}
-
-func TestHealth(t *testing.T) {
-	t.Parallel()
-	pool := open(t, pgdbm.Config{MaxConns: 1})
+	pool, proxy := behindProxy(t, pgdbm.Config{Logger: log.logger()})
 	m := bind(t, pool, "")
-	testkit.NoError(t, pool.Health(t.Context()))
-	testkit.NoError(t, m.Health(t.Context()))
-
-	conn, err := m.Acquire(t.Context())
-	testkit.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	err = m.Health(ctx)
-	testkit.ErrorIs(t, err, pgdbm.ErrTimeout) // busy
-	testkit.ErrorContains(t, err, "pgdbm: health: timeout: ", "1 of 1 are in use")
-	if errors.Is(err, pgdbm.ErrUnavailable) {
-		t.Errorf("a busy pool is taken for a server that is down: %v", err)
-	}
-	conn.Release()
-	testkit.NoError(t, pool.Close(t.Context()))
-	testkit.ErrorIs(t, m.Health(t.Context()), pgdbm.ErrUnavailable)
-}
-
-// A server that is down, or does not answer, is not a pool that is busy.
-func TestHealthOfAServerThatIsDown(t *testing.T) {
-	t.Parallel()
-	network, address, cfg := target(t)
-	var silent atomic.Bool
-	l := serve(t, "tcp", "127.0.0.1:0", func(c net.Conn) {
-		if silent.Load() {
-			_, _ = c.Read(make([]byte, 1))
-			return
+	for name, fn := range map[string]func() error{
+		"a statement": func() error { return second(m.Exec(t.Context(), "select 1")) },
+		"a transaction": func() error {
+			return m.InTx(t.Context(), func(tx *pgdbm.Tx) error { return second(tx.Exec(t.Context(), "select 1")) })
+		},
+		"a connection": func() error {
+			conn, err := m.Acquire(t.Context())
+			if err == nil {
+				conn.Release()
+			}
+			return err
+		},
+	} {
+		proxy.refuse.Store(3)
+		pool.Pgx().Reset()
+		if err := fn(); err != nil || proxy.refuse.Load() > 0 {
+			t.Errorf("%s: %v", name, err)
 		}
-		pipe(c, network, address)
-	})
-	cfg.Host, cfg.Port, cfg.ConnectTimeout, cfg.MaxConns = "127.0.0.1", portOf(l), 200*time.Millisecond, 2
-	pool := open(t, cfg)
-	testkit.NoError(t, pool.Health(t.Context()))
-
-	silent.Store(true)
-	pool.Pgx().Reset()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	err := pool.Health(ctx)
-	testkit.ErrorIs(t, err, pgdbm.ErrUnavailable)
-	testkit.ErrorContains(t, err, "pgdbm: health: server unavailable: ", "the server does not answer")
-
-	testkit.NoError(t, l.Close())
-	err = pool.Health(t.Context())
-	testkit.ErrorIs(t, err, pgdbm.ErrUnavailable)
-	testkit.ErrorContains(t, err, "connection refused")
+	}
+	away, back := strings.Count(log.String(), "server unavailable, statements wait for it"), strings.Count(log.String(), "server available again")
+	if away != 3 || back != 3 {
+		t.Errorf("said %d times that it is away, %d times that it is back: %s", away, back, log)
+	}
 }
 
-// A server that freezes while a connection is open.
-func TestHealthOfAServerThatFreezes(t *testing.T) {
+func TestWaitingForAServerEnds(t *testing.T) {
 	t.Parallel()
-	network, address, cfg := target(t)
-	var frozen atomic.Bool
-	l := serve(t, "tcp", "127.0.0.1:0", func(c net.Conn) { pipe(&freezer{Conn: c, frozen: &frozen}, network, address) })
-	cfg.Host, cfg.Port, cfg.MaxConns = "127.0.0.1", portOf(l), 2
-	pool := open(t, cfg)
-	frozen.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	log := &logBuffer{}
+	pool, proxy := behindProxy(t, pgdbm.Config{AcquireTimeout: 100 * time.Millisecond, Logger: log.logger()})
+	m := bind(t, pool, "")
+	proxy.refuse.Store(math.MaxInt64)
+	run := func(ctx context.Context) error { return second(m.Exec(ctx, "select 1")) }
+
+	testkit.ErrorIs(t, pool.Health(t.Context()), pgdbm.ErrUnavailable)
+	testkit.Equal(t, log.String(), "") // it does not wait
+
+	err := run(t.Context())
+	testkit.ErrorIs(t, err, pgdbm.ErrUnavailable)
+	testkit.ErrorContains(t, err, "failed to receive message", "no server within AcquireTimeout 100ms (attempts: ")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	err := pool.Health(ctx)
+	err = run(ctx)
 	testkit.ErrorIs(t, err, pgdbm.ErrUnavailable)
 	testkit.ErrorIs(t, err, context.DeadlineExceeded)
-	testkit.ErrorContains(t, err, "pgdbm: health: server unavailable: ", "the server does not answer")
+	testkit.ErrorContains(t, err, "no server before the context ended (attempts: ")
 }
 
-// freezer is a client's connection that the server's answers do not reach.
-type freezer struct {
-	net.Conn
-	frozen *atomic.Bool
-}
-
-func (f *freezer) Write(p []byte) (int, error) {
-	if f.frozen.Load() {
-		return len(p), nil
-	}
-	return f.Conn.Write(p)
-}
-
-func TestPgxPoolThatItsOwnerClosed(t *testing.T) {
+func TestWaitingEndsWithThePool(t *testing.T) {
 	t.Parallel()
-	raw, err := pgxpool.New(t.Context(), testkit.ConnString(t))
-	testkit.NoError(t, err)
-	pool, err := pgdbm.Borrow(raw, pgdbm.Config{})
-	testkit.NoError(t, err)
-	m := bind(t, pool, "")
-	raw.Close()
-	_, err = m.Exec(t.Context(), "select 1")
-	testkit.ErrorIs(t, err, pgdbm.ErrUnavailable)
-	testkit.ErrorContains(t, err, "the pgx pool was closed by its owner")
-	testkit.ErrorContains(t, pool.Connect(t.Context()), "connect (attempt 1 of 5): server unavailable: the pgx pool was closed by its owner")
+	log := &logBuffer{}
+	pool, proxy := behindProxy(t, pgdbm.Config{AcquireTimeout: -1, Logger: log.logger()})
+	proxy.refuse.Store(math.MaxInt64)
+	waits := make(chan error)
+	go func() { waits <- second(bind(t, pool, "").Exec(t.Context(), "select 1")) }()
+	testkit.Eventually(t, "the statement does not wait", func() bool { return strings.Contains(log.String(), "statements wait for it") })
 	testkit.NoError(t, pool.Close(t.Context()))
-	testkit.ErrorContains(t, pool.Connect(t.Context()), "pgdbm: server unavailable; the pool is closed")
+	testkit.ErrorIs(t, <-waits, pgdbm.ErrUnavailable)
 }
+
+func TestWrongPasswordIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	pool, err := pgdbm.New(pgdbm.Config{ConnString: testkit.ConnString(t) + "&user=nobody_of_that_name"})
+	testkit.NoError(t, err)
+	defer func() { testkit.NoError(t, pool.Close(context.WithoutCancel(t.Context()))) }()
+	testkit.ErrorIs(t, second(bind(t, pool, "").Exec(t.Context(), "select 1")), pgdbm.ErrPermission)
+}
+
+// Connections that the server has closed while nobody used them are not used.
+func TestClosedConnectionsAreNotUsed(t *testing.T) {
+	t.Parallel()
+	dsn := testkit.ConnString(t)
+	m := bind(t, open(t, pgdbm.Config{ConnString: dsn, MaxConns: 8}), "")
+	admin := bind(t, open(t, pgdbm.Config{ConnString: dsn, MaxConns: 1, ApplicationName: "admin"}), "")
+	for range 3 {
+		idle(t, m)
+		exec(t, admin, "select pg_terminate_backend(pid, 10000) from pg_stat_activity where application_name = 'pgdbm' and datname = current_database()")
+		for range 30 {
+			exec(t, m, "select $1::int", 1)
+		}
+	}
+}
+
+func TestWatchdogIsChecked(t *testing.T) {
+	t.Parallel()
+	_, err := pgdbm.New(pgdbm.Config{Host: "localhost", Watchdog: -1})
+	testkit.ErrorContains(t, err, "pgdbm: config: Watchdog is -1ns: use 0 or a positive duration")
+	_, err = pgdbm.New(pgdbm.Config{Host: "localhost", Watchdog: time.Millisecond})
+	testkit.ErrorContains(t, err, "pgdbm: config: Watchdog is 1ms: a busy server takes that long; use 100ms or more")
+}
+
+func TestWatchdogIsOffBehindAPooler(t *testing.T) {
+	t.Parallel()
+	b, _ := bouncer(t, "2")
+	log := &logBuffer{}
+	m := bind(t, open(t, pgdbm.Config{ConnString: b.ConnString(), Watchdog: time.Second, Logger: log.logger()}), "")
+	exec(t, m, "select 1")
+	if !strings.Contains(log.String(), "the watchdog is off: it does not work through a transaction pooler") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// The first of two hosts accepts connections and says nothing: after one of
+// them the watchdog keeps everybody from trying it.
+func TestWatchdogPassesASilentHostBy(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	testkit.NoError(t, err)
+	defer func() { _ = silent.Close() }()
+	var held []net.Conn
+	tried := make(chan int, 1)
+	tried <- 0
+	go func() {
+		for {
+			conn, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			held = append(held, conn)
+			tried <- 1 + <-tried
+		}
+	}()
+	server, err := pgx.ParseConfig(testkit.ConnString(t))
+	testkit.NoError(t, err)
+	log := &logBuffer{}
+	p := newProxy(t, server.Host, server.Port)
+	cfg := pgdbm.Config{
+		ConnString: "host=127.0.0.1,127.0.0.1 port=" + ports(portOf(silent), p.port) + " sslmode=disable connect_timeout=1 user=" + server.User +
+			" dbname=" + server.Database,
+		Password: server.Password, Watchdog: 200 * time.Millisecond, Logger: log.logger(), MaxConns: 4,
+	}
+	m := bind(t, open(t, cfg), "")
+	testkit.Eventually(t, "the silent host is not given up", func() bool { return strings.Contains(log.String(), "server does not answer") })
+	before := <-tried
+	tried <- before
+	m.Pool().Pgx().Reset()
+	idle(t, m)
+	exec(t, m, "select 1")
+	after := <-tried
+	tried <- after
+	testkit.Equal(t, after, before)
+	testkit.NoError(t, m.Pool().Close(t.Context()))
+	for _, conn := range held {
+		_ = conn.Close()
+	}
+}
+
+func ports(a, b uint16) string { return fmt.Sprintf("%d,%d", a, b) }

@@ -20,9 +20,11 @@ type batchResults struct {
 	queued []*pgx.QueuedQuery
 	read   int // how many of queued were
 
-	conn *pgxpool.Conn // released by Close; nil in a transaction
-	tx   *txConn       // told by Close how the first round trip went; nil outside a transaction
-	head bool          // the results of BEGIN and what follows it are yet to be read
+	conn   *pgxpool.Conn      // released by Close; nil in a transaction
+	cancel context.CancelFunc // called by Close; nil for none
+
+	tx   *txConn // told by Close how the first round trip went; nil outside a transaction
+	head bool    // the results of BEGIN and what follows it are yet to be read
 
 	err    error
 	closed bool
@@ -98,6 +100,9 @@ func (r *batchResults) release() {
 	if r.conn != nil {
 		r.conn.Release()
 		r.conn = nil
+	}
+	if r.cancel != nil {
+		r.cancel()
 	}
 	if r.tx != nil && r.tx.batch == r {
 		r.tx.batch = nil

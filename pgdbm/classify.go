@@ -117,20 +117,22 @@ func classOf(pg *pgconn.PgError) error {
 		return ErrUnavailable
 	}
 	switch {
+	case stalePlan(pg):
+		return ErrRetryable
 	case strings.HasPrefix(pg.Code, "22"):
 		return ErrInvalid
 	case strings.HasPrefix(pg.Code, "08"):
 		return ErrUnavailable
-	case stalePlan(pg):
-		return ErrRetryable
 	}
 	return nil
 }
 
-// stalePlan reports whether a prepared statement no longer fits its tables. pgx
-// has forgotten it by now, so the next attempt works.
+// stalePlan reports whether a prepared statement, or what is remembered of one,
+// no longer fits its tables. Nothing was executed. pgx has forgotten it by now, so
+// the next attempt works.
 func stalePlan(pg *pgconn.PgError) bool {
-	return pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
+	return pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery" ||
+		pg.Code == "08P01" && (pg.Routine == "exec_bind_message" || pg.Routine == "PortalSetResultFormat")
 }
 
 // isEncoding reports whether s is about a value that pgx could not encode.

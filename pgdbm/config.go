@@ -36,7 +36,8 @@ type Config struct {
 	MaxConnIdleTime       time.Duration // default 30 min
 
 	// AcquireTimeout bounds the wait for a connection of the pool, opening one
-	// included. Default 30 s; negative waits as long as the context allows.
+	// included, and for a server that is not there: until then a statement tries
+	// again. Default 30 s; negative waits as long as the context allows.
 	AcquireTimeout time.Duration
 
 	// ConnectTimeout bounds opening a connection to one host, and each of the
@@ -77,6 +78,13 @@ type Config struct {
 	// Pooler says whether a transaction pooler such as PgBouncer stands between
 	// this pool and the server. The default finds out in [Pool.Connect].
 	Pooler PoolerMode
+
+	// Watchdog is how long a server may leave probes without an answer until it is
+	// given up: what waits for it fails, and further connections go to the other
+	// hosts of ConnString. It takes a connection of its own and is for servers
+	// that freeze or vanish without hanging up; through a transaction pooler it is
+	// off. 3 s is a good value; default 0, none.
+	Watchdog time.Duration
 
 	// DirectConnString reaches the server past the pooler, for what does not
 	// work through one: migrations without a transaction, LISTEN. Password, TLS

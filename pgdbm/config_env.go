@@ -70,6 +70,7 @@ func ConfigFromEnv() (Config, error) {
 		LockTimeout:              duration("DB_LOCK_TIMEOUT"),
 		IdleInTransactionTimeout: duration("DB_IDLE_IN_TRANSACTION_TIMEOUT"),
 		SlowQuery:                duration("DB_SLOW_QUERY"),
+		Watchdog:                 duration("DB_WATCHDOG"),
 		ApplicationName:          os.Getenv("DB_APPLICATION_NAME"),
 		Pooler:                   PoolerMode(os.Getenv("DB_POOLER")),
 		DirectConnString:         os.Getenv("DB_DIRECT_URL"),

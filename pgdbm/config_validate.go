@@ -82,12 +82,16 @@ func (c Config) validateSizes(wrong *mistakes) {
 		{"MaxConnIdleTime", c.MaxConnIdleTime},
 		{"ConnectTimeout", c.ConnectTimeout},
 		{"SlowQuery", c.SlowQuery},
+		{"Watchdog", c.Watchdog},
 		{"ConnectRetry.Delay", c.ConnectRetry.Delay},
 		{"ConnectRetry.MaxDelay", c.ConnectRetry.MaxDelay},
 	} {
 		if d.d < 0 {
 			wrong.add("%s is %s: use 0 or a positive duration", d.name, d.d)
 		}
+	}
+	if c.Watchdog > 0 && c.Watchdog < minWatchdog {
+		wrong.add("Watchdog is %s: a busy server takes that long; use %s or more", c.Watchdog, minWatchdog)
 	}
 	r := c.ConnectRetry
 	if r.MaxDelay > 0 && r.Delay > r.MaxDelay {

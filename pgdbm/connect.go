@@ -44,7 +44,7 @@ func (p *Pool) Connect(ctx context.Context) error {
 	}
 	p.fill(ctx)
 	p.log.LogAttrs(ctx, slog.LevelInfo, "pool opened", slog.Bool("pooler", p.isPooled()),
-		slog.Int("max_conns", int(p.pgx.Config().MaxConns)))
+		slog.String("exec_mode", p.execMode()), slog.Int("max_conns", int(p.pgx.Config().MaxConns)))
 	return nil
 }
 
@@ -142,6 +142,7 @@ func (p *Pool) beforeConnect(ctx context.Context, cc *pgx.ConnConfig) error {
 func (p *Pool) afterConnect(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
 	defer cancel()
+	teachJSON(conn)
 	for i, sql := range p.cfg.OnConnect {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return within(fmt.Sprintf("OnConnect[%d]", i), classify(err, "", sql))

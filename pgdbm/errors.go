@@ -13,7 +13,7 @@ var (
 	ErrConflict      = errors.New("conflict")                  // 23505 unique, 23P01 exclusion
 	ErrReference     = errors.New("broken reference")          // 23503
 	ErrInvalid       = errors.New("invalid value")             // 23502, 23514, 22xxx
-	ErrRetryable     = errors.New("transaction must retry")    // 40001, 40P01: run the whole transaction again
+	ErrRetryable     = errors.New("transaction must retry")    // 40001, 40P01, a stale plan: run the whole transaction again
 	ErrLocked        = errors.New("locked")                    // 55P03
 	ErrStale         = errors.New("stale version")             // the row changed since it was read
 	ErrTimeout       = errors.New("timeout")                   // 57014, a deadline

@@ -49,8 +49,18 @@ func (m *Manager) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	defer conn.Release()
+	defer func() { conn.Release() }()
+	ctx, cancel := m.pool.limit(ctx)
+	if cancel != nil {
+		defer cancel()
+	}
 	tag, err := conn.Exec(ctx, text, args...)
+	if err != nil {
+		var again bool
+		if conn, again = m.again(ctx, conn, err); again {
+			tag, err = conn.Exec(ctx, text, args...)
+		}
+	}
 	if err != nil {
 		s := statement{ctx, m.Schema(), text, args}
 		return tag, s.classify(err)
@@ -78,12 +88,10 @@ func (m *Manager) query(ctx context.Context, sql string, args []any) (*rows, err
 	if err != nil {
 		return failedRows(err), err
 	}
-	r := &rows{statement: statement{ctx, m.Schema(), text, args}, conn: conn}
-	if r.Rows, err = conn.Query(ctx, text, args...); err != nil {
-		r.end()
-		return r, r.Err()
-	}
-	return r, nil
+	ctx, cancel := m.pool.limit(ctx)
+	r := &rows{statement: statement{ctx, m.Schema(), text, args}, conn: conn, by: m, cancel: cancel}
+	r.take(conn.Query(ctx, text, args...))
+	return r, r.sent()
 }
 
 // SendBatch is [DB].SendBatch. Outside a transaction the server runs the batch
@@ -96,7 +104,10 @@ func (m *Manager) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults 
 	if err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
-	return &batchResults{BatchResults: conn.SendBatch(ctx, b), ctx: ctx, schema: m.Schema(), queued: b.QueuedQueries, conn: conn}
+	ctx, cancel := m.pool.limit(ctx)
+	return &batchResults{
+		BatchResults: conn.SendBatch(ctx, b), ctx: ctx, schema: m.Schema(), queued: b.QueuedQueries, conn: conn, cancel: cancel,
+	}
 }
 
 // CopyFrom is [DB].CopyFrom.
@@ -110,6 +121,10 @@ func (m *Manager) CopyFrom(ctx context.Context, table string, columns []string, 
 		return 0, err
 	}
 	defer conn.Release()
+	ctx, cancel := m.pool.limit(ctx)
+	if cancel != nil {
+		defer cancel()
+	}
 	n, err := copyFrom(ctx, conn, name, columns, src)
 	s := statement{ctx: ctx, schema: m.Schema(), sql: "copy " + name.Sanitize()}
 	return n, s.classify(err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,10 +28,17 @@ type Pool struct {
 
 	monitor *monitor // nil: nothing is counted or logged as slow
 
-	pooled    atomic.Pointer[bool] // behind a transaction pooler? nil: not known yet
-	exhausted atomic.Int64         // when it was last logged, in Unix nanoseconds
-	closing   sync.Once
-	closed    atomic.Bool
+	statementLimit time.Duration // of a statement outside a transaction behind a pooler
+
+	dog *watchdog // nil for none
+
+	pooled     atomic.Pointer[bool] // behind a transaction pooler? nil: not known yet
+	generation atomic.Int64         // of connections; see renew
+	renewed    atomic.Int64         // when that was last raised, in Unix nanoseconds
+	absent     atomic.Int64         // since when the server is; 0: it is there
+	exhausted  atomic.Int64         // when it was last logged
+	closing    sync.Once
+	closed     atomic.Bool
 }
 
 // New makes a pool without touching the network; it reads the files of cfg.TLS.
@@ -43,26 +51,45 @@ func New(cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p := newPool(cfg)
+	p.monitor = newMonitor(*p.cfg)
+	if err := p.own(); err != nil {
+		return nil, err
+	}
+	p.monitor.planOn(p.pgx)
+	p.warnSecond()
+	return p, nil
+}
+
+// own makes the pgx pool.
+func (p *Pool) own() error {
 	cert, err := p.cfg.TLS.load(p.log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	pc, err := p.cfg.poolConfig(cert)
 	var directErr error
 	p.direct, directErr = p.cfg.directConfig(cert)
 	if err := errors.Join(err, directErr); err != nil {
-		return nil, err
+		return err
 	}
-	p.timer = asksFirst(cfg.Tracers...)
-	p.owned, p.limits, p.monitor = true, p.cfg.limits(pc.ConnConfig.RuntimeParams), newMonitor(*p.cfg)
+	if p.isPooled() {
+		if err := worksPooled(pc.ConnConfig.DefaultQueryExecMode); err != nil {
+			return err
+		}
+	}
+	p.owned, p.timer = true, asksFirst(p.cfg.Tracers...)
+	p.limitBy(p.cfg.limits(pc.ConnConfig.RuntimeParams))
 	p.traceDirect()
 	p.hook(pc)
-	if p.pgx, err = pgxpool.NewWithConfig(context.WithValue(context.Background(), starting{}, true), pc); err != nil {
-		return nil, classify(err, "", "")
+	p.watchFitness(pc)
+	if p.cfg.Watchdog > 0 {
+		p.dog = newWatchdog(p, p.cfg.Watchdog)
+		p.dog.hook(pc)
 	}
-	p.monitor.planOn(p.pgx)
-	p.warnSecond()
-	return p, nil
+	if p.pgx, err = pgxpool.NewWithConfig(context.WithValue(context.Background(), starting{}, true), pc); err != nil {
+		return classify(err, "", "")
+	}
+	return nil
 }
 
 func newPool(cfg Config) *Pool {
@@ -92,7 +119,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 // AcquireTimeout, Pooler, Logger and, for connections past a pooler,
 // DirectConnString with what belongs to it apply: the pool's connections are made
 // as its owner configured them, with the owner's limits on statements and locks.
-// Behind a transaction pooler cfg's limits apply in transactions.
+// Behind a transaction pooler cfg's limits apply.
 // Statements are counted and slow ones logged if the owner's configuration has a
 // tracer made by [NewTracer].
 func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
@@ -103,7 +130,8 @@ func Borrow(pool *pgxpool.Pool, cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p := newPool(cfg)
-	p.pgx, p.limits, p.monitor = pool, p.cfg.limits(cfg.RuntimeParams), monitorOf(pool)
+	p.pgx, p.monitor = pool, monitorOf(pool)
+	p.limitBy(p.cfg.limits(cfg.RuntimeParams))
 	p.timer = asksFirst(pool.Config().ConnConfig.Tracer)
 	cert, err := p.cfg.TLS.load(p.log)
 	if err != nil {
@@ -164,7 +192,7 @@ func (p *Pool) Close(ctx context.Context) error {
 		defer close(done)
 		p.closing.Do(func() {
 			forget(p)
-			p.pgx.Close()
+			p.release()
 		})
 	}()
 	select {
@@ -178,4 +206,12 @@ func (p *Pool) Close(ctx context.Context) error {
 	}
 	return fmt.Errorf("pgdbm: close: %d connections are still in use (unclosed rows, an unfinished transaction or a missing Release): %s: %w",
 		used, describe(p.held.list(used)), ctx.Err())
+}
+
+// release ends what the pool owns, waiting for connections that are in use.
+func (p *Pool) release() {
+	if p.dog != nil {
+		p.dog.end()
+	}
+	p.pgx.Close()
 }

@@ -59,6 +59,7 @@ func (c Config) session(cc *pgx.ConnConfig, cert *clientCert) {
 	if c.StatementCache > 0 {
 		cc.StatementCacheCapacity, cc.DescriptionCacheCapacity = c.StatementCache, c.StatementCache
 	}
+	cc.DialFunc = dialer(cc.ConnectTimeout)
 	cert.use(cc)
 	params := cc.RuntimeParams
 	maps.Copy(params, c.RuntimeParams)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -38,7 +40,9 @@ func (p *Pool) probe(ctx context.Context) error {
 	}
 	conn, err := p.pgx.Acquire(ctx)
 	if p.owned && p.pooled.Load() == nil && refusesSettings(err) {
-		p.pooled.Store(new(true))
+		if err := p.found(true); err != nil {
+			return err
+		}
 		conn, err = p.pgx.Acquire(ctx)
 	}
 	if err != nil {
@@ -46,19 +50,32 @@ func (p *Pool) probe(ctx context.Context) error {
 	}
 	defer conn.Release()
 	if p.pooled.Load() != nil {
-		return classify(conn.Ping(ctx), "", "")
-	}
-	pooled, err := behindPooler(ctx, conn)
-	if err != nil {
+		err = conn.Ping(ctx)
+	} else if pooled, err := behindPooler(ctx, conn); err != nil {
 		return classify(err, "", "")
-	}
-	if pooled && len(p.cfg.OnConnect) > 0 {
-		return errors.New("pgdbm: a transaction pooler was found, through which OnConnect does not work")
-	}
-	p.pooled.Store(&pooled)
-	if pooled && p.owned {
+	} else if err := p.found(pooled); err != nil {
+		return err
+	} else if pooled && p.owned {
 		p.pgx.Reset() // connections made before we knew carry the wrong settings
 	}
+	if err == nil && p.dog != nil {
+		p.dog.begin(ctx)
+	}
+	return classify(err, "", "")
+}
+
+// found notes whether there is a pooler, unless the configuration does not work
+// through one.
+func (p *Pool) found(pooled bool) error {
+	if pooled && p.owned {
+		if len(p.cfg.OnConnect) > 0 {
+			return errors.New("pgdbm: a transaction pooler was found, through which OnConnect does not work")
+		}
+		if err := worksPooled(p.pgx.Config().ConnConfig.DefaultQueryExecMode); err != nil {
+			return err
+		}
+	}
+	p.pooled.Store(&pooled)
 	return nil
 }
 
@@ -86,11 +103,73 @@ func adaptToPooler(cc *pgx.ConnConfig) {
 			delete(cc.RuntimeParams, name)
 		}
 	}
-	cc.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	cc.DefaultQueryExecMode = pooledMode(cc.DefaultQueryExecMode)
+}
+
+// pooledMode returns the mode that statements run in through a pooler when mode
+// was asked for. Whether cache_statement was asked for or is pgx's default cannot
+// be told, and it fails there: on servers that never prepared the statement, or
+// after a table has changed.
+func pooledMode(mode pgx.QueryExecMode) pgx.QueryExecMode {
+	if mode == pgx.QueryExecModeCacheStatement {
+		return pgx.QueryExecModeCacheDescribe
+	}
+	return mode
+}
+
+// execMode names the mode that statements run in.
+func (p *Pool) execMode() string {
+	mode := p.pgx.Config().ConnConfig.DefaultQueryExecMode
+	if p.owned && p.isPooled() {
+		mode = pooledMode(mode)
+	}
+	return mode.String()
+}
+
+// worksPooled returns why statements cannot be run in a mode through a pooler,
+// nil when they can.
+func worksPooled(mode pgx.QueryExecMode) error {
+	if mode != pgx.QueryExecModeDescribeExec {
+		return nil
+	}
+	return errors.New("pgdbm: config: default_query_exec_mode=describe_exec does not work behind a transaction pooler: " +
+		"it prepares in one round trip and executes in the next, which may reach a session where another client has prepared something else; " +
+		"leave it out, which is cache_describe there, or use exec")
 }
 
 // trackedParams are the startup parameters that PgBouncer accepts.
 var trackedParams = []string{"application_name", "client_encoding", "datestyle", "timezone", "standard_conforming_strings"}
+
+// limit bounds a statement outside a transaction where the server cannot be told
+// to: behind a pooler settings are those of a transaction. cancel is nil when
+// there is nothing to bound.
+func (p *Pool) limit(ctx context.Context) (limited context.Context, cancel context.CancelFunc) {
+	if p.statementLimit > 0 && p.isPooled() {
+		return context.WithTimeout(ctx, p.statementLimit)
+	}
+	return ctx, nil
+}
+
+// limitBy notes the settings that bound what a session does.
+func (p *Pool) limitBy(settings map[string]string) {
+	p.limits, p.statementLimit = settings, duration(settings["statement_timeout"])
+}
+
+// duration reads a time as PostgreSQL writes it, 0 where it is none: "60000",
+// "30s" or "5 min".
+func duration(setting string) time.Duration {
+	digits := strings.TrimLeft(setting, "0123456789")
+	n, err := strconv.ParseInt(strings.TrimSuffix(setting, digits), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * units[strings.TrimSpace(digits)]
+}
+
+var units = map[string]time.Duration{
+	"us": time.Microsecond, "ms": time.Millisecond, "": time.Millisecond,
+	"s": time.Second, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+}
 
 // localTimeouts returns the statements that set the configured limits for one
 // transaction, where they cannot be set for the session.

@@ -15,6 +15,7 @@ import (
 type proxy struct {
 	port   uint16
 	refuse atomic.Int64 // that many connections to come
+	opened atomic.Int64 // connections that were not refused
 }
 
 func newProxy(t *testing.T, host string, port uint16) *proxy {
@@ -39,6 +40,7 @@ func newProxy(t *testing.T, host string, port uint16) *proxy {
 				_ = client.Close()
 				continue
 			}
+			p.opened.Add(1)
 			wg.Go(func() { pipe(client, network, address) })
 		}
 	})

@@ -1,6 +1,8 @@
 package pgdbm
 
 import (
+	"context"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -18,21 +20,52 @@ type rows struct {
 	tx    *txConn          // told at the end how that went; nil outside a transaction
 	err   error            // known at the end, or why nothing was sent
 	ended bool
+
+	by     rerunner           // may send the statement again; nil: nobody, or not any more
+	cancel context.CancelFunc // called at the end; nil for none
+	looked bool               // at the first row, before it was asked for
+	row    bool               // there is one
 }
 
 // failedRows are rows that only report err.
 func failedRows(err error) *rows { return &rows{Rows: noRows{}, err: err, ended: true} }
 
 func (r *rows) Next() bool {
-	if r.err != nil || r.Rows.Next() {
-		return r.err == nil
+	row := r.row
+	if !r.looked {
+		row = r.advance()
 	}
-	r.end()
-	return false
+	r.looked = false
+	if !row {
+		r.end()
+	}
+	return row
+}
+
+// advance moves to the next row, for the first of which the statement may have to
+// be sent again.
+func (r *rows) advance() bool {
+	if r.err == nil && r.Rows.Next() {
+		r.by = nil
+		return true
+	}
+	return r.again() && r.advance()
+}
+
+// FieldDescriptions returns the columns. Before the first row they may be those of
+// an attempt that is to fail: of a table as it was.
+func (r *rows) FieldDescriptions() []pgconn.FieldDescription {
+	if r.by != nil && !r.ended {
+		r.row, r.looked = r.advance(), true
+	}
+	return r.Rows.FieldDescriptions()
 }
 
 func (r *rows) Close() {
 	r.Rows.Close()
+	if r.again() {
+		r.Rows.Close()
+	}
 	r.end()
 }
 
@@ -72,6 +105,9 @@ func (r *rows) end() {
 	if r.conn != nil {
 		defer r.conn.Release()
 	}
+	if r.cancel != nil {
+		defer r.cancel()
+	}
 	err := r.Rows.Err()
 	if r.batch != nil {
 		if closed := r.batch.Close(); err == nil {
@@ -84,6 +120,25 @@ func (r *rows) end() {
 	if r.batch != nil {
 		r.tx.beganAlone(err)
 	}
+}
+
+// take takes what sending the statement returned.
+func (r *rows) take(next pgx.Rows, err error) {
+	r.Rows = next
+	if err != nil { // pgx's rows then panic when they are asked for their columns
+		r.Rows, r.err = noRows{}, r.fail(err)
+	}
+}
+
+// sent returns why the statement could not be sent, for good.
+func (r *rows) sent() error {
+	if r.err != nil {
+		_ = r.again() // which may fail as well
+	}
+	if r.err != nil {
+		r.end()
+	}
+	return r.err
 }
 
 // fail classifies an error of the statement.

@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // PgBouncer is a transaction pooler in front of a database, for one test.
@@ -74,7 +76,8 @@ func StartPgBouncer(tb TB, target string, settings map[string]string) *PgBouncer
 	tb.Cleanup(func() {
 		b.Stop()
 		if tb.Failed() {
-			tb.Logf("pgbouncer:\n%s", b.log.String())
+			log := b.log.String()
+			tb.Logf("pgbouncer:\n%s", log[max(0, len(log)-4<<10):])
 		}
 	})
 	b.Start(tb)
@@ -142,6 +145,9 @@ func (b *PgBouncer) launch(ctx context.Context) error {
 		conn, err := pgx.Connect(ctx, b.ConnString())
 		if err == nil {
 			return conn.Close(ctx)
+		}
+		if _, full := errors.AsType[*pgconn.PgError](err); full { // somebody else was quicker
+			return nil
 		}
 		select {
 		case <-b.program.ended:

@@ -1,0 +1,184 @@
+package pgdbm_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// bouncer starts a pooler with that many connections before a database of the
+// test's own.
+func bouncer(t testing.TB, size string) (b *testkit.PgBouncer, direct string) {
+	t.Helper()
+	direct = testkit.ConnString(t)
+	return testkit.StartPgBouncer(t, direct, map[string]string{"default_pool_size": size}), direct
+}
+
+func TestPoolerIsFoundOut(t *testing.T) {
+	t.Parallel()
+	refuses, direct := bouncer(t, "2")
+	passes := testkit.StartPgBouncer(t, direct, map[string]string{
+		"ignore_startup_parameters": "statement_timeout, lock_timeout, idle_in_transaction_session_timeout",
+	})
+	for name, b := range map[string]*testkit.PgBouncer{"refuses our settings": refuses, "passes them over": passes} {
+		log := &logBuffer{}
+		pool := open(t, pgdbm.Config{ConnString: b.ConnString(), Logger: log.logger(), RuntimeParams: map[string]string{"search_path": "pg_catalog"}})
+		m := bind(t, pool, "")
+		for range 3 {
+			exec(t, m, "select $1::int", 1)
+		}
+		if pooled, err := pool.Pooled(t.Context()); !pooled || err != nil {
+			t.Errorf("%s: %t, %v", name, pooled, err)
+		}
+		if got := strings.Count(log.String(), "pooler=true"); got != 1 {
+			t.Errorf("%s: said %d times: %s", name, got, log)
+		}
+		if !strings.Contains(log.String(), `exec_mode="cache describe"`) {
+			t.Errorf("%s: log: %s", name, log)
+		}
+		app, err := pgdbm.FetchValue[string](t.Context(), m, "select current_setting('application_name')")
+		testkit.NoError(t, err)
+		testkit.Equal(t, app, "pgdbm")
+	}
+}
+
+func TestPoolerIsFoundOutWithoutConnect(t *testing.T) {
+	t.Parallel()
+	b, _ := bouncer(t, "2")
+	pool, err := pgdbm.New(pgdbm.Config{ConnString: b.ConnString()})
+	testkit.NoError(t, err)
+	defer func() { testkit.NoError(t, pool.Close(context.WithoutCancel(t.Context()))) }()
+	exec(t, bind(t, pool, ""), "select $1::int", 1)
+	pooled, err := pool.Pooled(t.Context())
+	testkit.NoError(t, err)
+	testkit.Equal(t, pooled, true)
+}
+
+func TestDescribeExecIsRefusedBehindAPooler(t *testing.T) {
+	t.Parallel()
+	b, direct := bouncer(t, "2")
+	for name, cfg := range map[string]pgdbm.Config{
+		"found":      {},
+		"configured": {Pooler: pgdbm.PoolerTransaction},
+	} {
+		cfg.ConnString = b.ConnString() + " default_query_exec_mode=describe_exec"
+		_, err := pgdbm.Open(t.Context(), cfg)
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		testkit.ErrorContains(t, err, "default_query_exec_mode=describe_exec does not work behind a transaction pooler",
+			"another client has prepared something else", "use exec")
+	}
+	exec(t, bind(t, open(t, pgdbm.Config{ConnString: direct + "&default_query_exec_mode=describe_exec"}), ""), "select $1::int", 1)
+}
+
+func TestOnConnectIsRefusedBehindAPooler(t *testing.T) {
+	t.Parallel()
+	b, _ := bouncer(t, "2")
+	_, err := pgdbm.Open(t.Context(), pgdbm.Config{ConnString: b.ConnString(), OnConnect: []string{"select 1"}})
+	testkit.ErrorContains(t, err, "a transaction pooler was found, through which OnConnect does not work")
+}
+
+// Whatever the mode, JSON and times and arrays go through as they do without a
+// pooler.
+func TestValuesThroughAPooler(t *testing.T) {
+	t.Parallel()
+	b, _ := bouncer(t, "2")
+	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	for _, mode := range []string{"", "cache_statement", "cache_describe", "exec", "simple_protocol"} {
+		more := ""
+		if mode != "" {
+			more = " default_query_exec_mode=" + mode
+		}
+		m := bind(t, open(t, pgdbm.Config{ConnString: b.ConnString() + more, MaxConns: 4}), "app"+mode)
+		exec(t, m, "create table {{tables.t}} (id int, doc jsonb, tags text[], at timestamptz)")
+		doc := map[string]any{"a": 1.5, "b": []any{"x"}}
+		exec(t, m, "insert into {{tables.t}} values ($1, $2, $3, $4)", 1, doc, []string{"p", "q"}, at)
+		testkit.NoError(t, m.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+			_, err := tx.Exec(t.Context(), "insert into {{tables.t}} values ($1, $2, $3, $4)", 2, doc, []string{"p", "q"}, at)
+			return err
+		}))
+		type row struct {
+			ID   int
+			Doc  map[string]any
+			Tags []string
+			At   time.Time
+		}
+		got, err := pgdbm.FetchAll[row](t.Context(), m, "select * from {{tables.t}} order by id")
+		testkit.NoError(t, err)
+		for i := range got {
+			got[i].At = got[i].At.UTC()
+		}
+		testkit.Equal(t, got, []row{{1, doc, []string{"p", "q"}, at}, {2, doc, []string{"p", "q"}, at}})
+	}
+}
+
+func TestTimeoutsBehindAPooler(t *testing.T) {
+	t.Parallel()
+	b, _ := bouncer(t, "4")
+	m := bind(t, open(t, pgdbm.Config{ConnString: b.ConnString(), StatementTimeout: 50 * time.Millisecond, LockTimeout: 20 * time.Millisecond}), "")
+	ctx := t.Context()
+	slow := &pgx.Batch{}
+	slow.Queue("select pg_sleep(60)")
+	for name, fn := range map[string]func() error{
+		"Exec":     func() error { return second(m.Exec(ctx, "select pg_sleep(60)")) },
+		"Query":    func() error { return second(pgdbm.FetchAll[any](ctx, m, "select pg_sleep($1)", 60)) },
+		"QueryRow": func() error { return m.QueryRow(ctx, "select pg_sleep($1)", 60).Scan(nil) },
+		"Batch":    func() error { return m.SendBatch(ctx, slow).Close() },
+		"InTx": func() error {
+			return m.InTx(ctx, func(tx *pgdbm.Tx) error { return second(tx.Exec(ctx, "select pg_sleep(60)")) })
+		},
+	} {
+		if err := fn(); !errors.Is(err, pgdbm.ErrTimeout) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	exec(t, m, "create table t ()")
+	blocked := m.InTx(ctx, func(tx *pgdbm.Tx) error {
+		exec(t, tx, "lock table t")
+		return m.InTx(ctx, func(tx *pgdbm.Tx) error { return second(tx.Exec(ctx, "lock table t")) })
+	})
+	testkit.ErrorIs(t, blocked, pgdbm.ErrLocked)
+	for range 8 { // nobody else got the settings
+		got, err := pgdbm.FetchValue[string](ctx, m, "select current_setting('statement_timeout')")
+		testkit.NoError(t, err)
+		testkit.Equal(t, got, "0")
+	}
+}
+
+func TestPoolerThatIsFullOrAway(t *testing.T) {
+	t.Parallel()
+	b := testkit.StartPgBouncer(t, testkit.ConnString(t), map[string]string{"max_client_conn": "1"})
+	log := &logBuffer{}
+	one := open(t, pgdbm.Config{ConnString: b.ConnString(), MaxConns: 1})
+	m := bind(t, one, "")
+	held, err := m.Acquire(t.Context())
+	testkit.NoError(t, err)
+	other, err := pgdbm.New(pgdbm.Config{ConnString: b.ConnString(), MaxConns: 1, Pooler: pgdbm.PoolerTransaction, Logger: log.logger()})
+	testkit.NoError(t, err)
+	defer func() { testkit.NoError(t, other.Close(context.WithoutCancel(t.Context()))) }()
+	waits := make(chan error)
+	go func() { waits <- second(bind(t, other, "").Exec(t.Context(), "select 1")) }()
+	testkit.Eventually(t, "the statement does not wait", func() bool {
+		return strings.Contains(log.String(), "server unavailable, statements wait for it") && strings.Contains(log.String(), "max_client_conn")
+	})
+	testkit.NoError(t, held.Conn().Close(t.Context()))
+	held.Release()
+	testkit.NoError(t, <-waits)
+	if !strings.Contains(log.String(), "server available again") {
+		t.Errorf("log: %s", log)
+	}
+
+	b.Stop()
+	go func() { waits <- second(bind(t, other, "").Exec(t.Context(), "select 1")) }()
+	testkit.Eventually(t, "the statement does not wait", func() bool { return strings.Count(log.String(), "statements wait for it") == 2 })
+	b.Start(t)
+	testkit.NoError(t, <-waits)
+}
