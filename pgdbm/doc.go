@@ -20,14 +20,23 @@
 // Templates are expanded everywhere in the text, also in strings and function
 // bodies. One that is unknown or not closed is an error; {{{{ is a literal {{.
 //
+// # Transactions
+//
+// InTx of a [DB] runs a function in a transaction: committed when it returns nil,
+// undone when it returns an error, panics, or its context ends. InTxWith has
+// options, among them to run it again when another transaction was in the way. On
+// a [Tx] both are savepoints, to any depth. BEGIN travels with the first statement.
+// Modules on one pool join a transaction with In. [Manager.Begin] is for what does
+// not fit into a function.
+//
 // # Errors
 //
 // Every error of the database is an [*Error] with a class to test for:
 //
 //	if errors.Is(err, pgdbm.ErrConflict) { … }
 //
-// Messages say which schema, table and constraint; they never hold the values
-// of arguments.
+// Messages say which schema, table and constraint, and what to do; they never
+// hold values, neither of arguments nor of rows.
 //
 // # Monitoring and inspection
 //

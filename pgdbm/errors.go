@@ -13,15 +13,15 @@ var (
 	ErrConflict      = errors.New("conflict")                  // 23505 unique, 23P01 exclusion
 	ErrReference     = errors.New("broken reference")          // 23503
 	ErrInvalid       = errors.New("invalid value")             // 23502, 23514, 22xxx
-	ErrRetryable     = errors.New("transaction must retry")    // 40001, 40P01, a stale plan: run the whole transaction again
+	ErrRetryable     = errors.New("transaction must retry")    // 40001, 40P01, a stale plan (0A000): run the whole transaction again
 	ErrLocked        = errors.New("locked")                    // 55P03
 	ErrStale         = errors.New("stale version")             // the row changed since it was read
-	ErrTimeout       = errors.New("timeout")                   // 57014, a deadline
+	ErrTimeout       = errors.New("timeout")                   // 57014, 25P03, 25P04, a deadline
 	ErrUnavailable   = errors.New("server unavailable")        // no connection, or it was lost: 08xxx, 57P01…, 53300
 	ErrReadOnly      = errors.New("read-only")                 // 25006
 	ErrPermission    = errors.New("permission denied")         // 42501
-	ErrUndefined     = errors.New("undefined object")          // 42P01, 42703, 3F000
-	ErrCommitUnknown = errors.New("outcome of commit unknown") // the connection was lost while COMMIT was in flight
+	ErrUndefined     = errors.New("undefined object")          // 42P01, 42703, 3F000, 42883, 42704, 3D000
+	ErrCommitUnknown = errors.New("outcome of commit unknown") // COMMIT was sent and no answer came
 )
 
 // Error is a classified database error. errors.Is reaches its Class and

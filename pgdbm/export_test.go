@@ -4,6 +4,7 @@ package pgdbm
 var (
 	Committed = committed
 	HungUp    = hungUp
+	Pause     = fullJitter
 )
 
 // ClassifyWith is Classify for a statement with arguments.

@@ -113,6 +113,9 @@ func (m *Manager) InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) err
 // mayRetry reports whether a transaction that ended in err, so that nothing of
 // it is stored, may succeed when it runs again.
 func (m *Manager) mayRetry(err error) bool {
+	if errors.Is(err, ErrCommitUnknown) { // of another transaction, beside it
+		return false
+	}
 	return errors.Is(err, ErrRetryable) || errors.Is(err, ErrUnavailable) && !m.pool.closed.Load()
 }
 

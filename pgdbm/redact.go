@@ -27,17 +27,30 @@ func redactServer(pg *pgconn.PgError, args []any) string {
 		return msg
 	}
 	s := pg.Message
-	invalid := strings.HasPrefix(pg.Code, "22")
-	if invalid {
+	raised := pg.Routine == "exec_stmt_raise"
+	switch class := pg.Code[:min(2, len(pg.Code))]; {
+	case class == "22":
 		s = rawBytes.ReplaceAllString(dropQuoted(s), redacted)
+		return redactArgs(s, args, true)
+	case raised:
+		return redactArgs(s, args, true)
+	case class == "23", class == "40": // these name objects alone, and may be frequent
+		return s
 	}
-	texts, all := valuesOf(args)
-	if !all {
-		s = dropQuoted(s)
-	}
-	anywhere := invalid || pg.Routine == "exec_stmt_raise"
-	for _, v := range texts {
+	return redactArgs(s, args, false)
+}
+
+// redactArgs replaces the values in args where they stand in quotes, and as words
+// of their own where they are long numbers, or if anywhere is set.
+func redactArgs(s string, args []any, anywhere bool) string {
+	w := walker{longest: len(s), visit: func(v string) {
 		s = redactIn(s, v, anywhere || isNumber(v) && len(v) > 2)
+	}}
+	for _, arg := range args {
+		w.walk(reflect.ValueOf(arg), 0)
+	}
+	if w.deep {
+		return dropQuoted(s)
 	}
 	return s
 }
@@ -48,7 +61,7 @@ var rawBytes = regexp.MustCompile(`0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*`)
 // redactIn replaces v where it stands in quotes, or as words of its own if
 // anywhere is set.
 func redactIn(s, v string, anywhere bool) string {
-	if v == "" || !strings.Contains(s, v) {
+	if !strings.Contains(s, v) {
 		return s
 	}
 	s = strings.ReplaceAll(s, `"`+v+`"`, `"`+redacted+`"`)
@@ -107,80 +120,67 @@ func dropQuoted(s string) string {
 	return s[:first+size] + redacted + s[last:]
 }
 
-// Bounds of the search for values in arguments.
-const (
-	maxValues = 1000
-	maxNested = 6
-)
-
-// values collects how arguments may look in a message.
-type values struct {
-	texts []string
-	more  bool // there are too many, or they lie too deep
+// walker visits how arguments may look in a message.
+type walker struct {
+	visit   func(string)
+	longest int  // what is longer is not in the message
+	deep    bool // not all was visited
 }
 
-// valuesOf returns how the values in args may look in a message, and whether
-// these are all of them.
-func valuesOf(args []any) (texts []string, all bool) {
-	var v values
-	for _, arg := range args {
-		v.walk(reflect.ValueOf(arg), 0)
+const maxNested = 6
+
+func (w *walker) add(s string) {
+	if s != "" && len(s) <= w.longest {
+		w.visit(s)
 	}
-	return v.texts, !v.more
 }
 
-func (vs *values) add(s string) {
-	if len(vs.texts) == maxValues {
-		vs.more = true
-		return
-	}
-	vs.texts = append(vs.texts, s)
-}
-
-func (vs *values) walk(v reflect.Value, depth int) {
-	if !v.IsValid() || vs.more {
+func (w *walker) walk(v reflect.Value, depth int) {
+	if !v.IsValid() || w.deep {
 		return
 	}
 	if depth > maxNested {
-		vs.more = true
+		w.deep = true
 		return
 	}
-	if vs.addSpecial(v) {
+	if w.addSpecial(v) {
 		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
-		vs.walk(v.Elem(), depth+1)
+		w.walk(v.Elem(), depth+1)
 	case reflect.String:
-		vs.add(v.String())
+		w.add(v.String())
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		vs.add(strconv.FormatInt(v.Int(), 10))
+		w.add(strconv.FormatInt(v.Int(), 10))
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		vs.add(strconv.FormatUint(v.Uint(), 10))
+		w.add(strconv.FormatUint(v.Uint(), 10))
 	case reflect.Float32, reflect.Float64:
-		vs.add(strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits()))
+		w.add(strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits()))
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			vs.walk(v.Index(i), depth+1)
+			w.walk(v.Index(i), depth+1)
 		}
 	case reflect.Map:
 		for key, value := range v.Seq2() {
-			vs.walk(key, depth+1)
-			vs.walk(value, depth+1)
+			w.walk(key, depth+1)
+			w.walk(value, depth+1)
 		}
 	case reflect.Struct:
 		for field, value := range v.Fields() {
 			if field.IsExported() {
-				vs.walk(value, depth+1)
+				w.walk(value, depth+1)
 			}
 		}
 	}
 }
 
 // addSpecial adds a value that does not look like its parts.
-func (vs *values) addSpecial(v reflect.Value) bool {
+func (w *walker) addSpecial(v reflect.Value) bool {
 	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
-		vs.add(string(v.Bytes()))
+		if v.Len() <= w.longest {
+			w.add(string(v.Bytes()))
+		}
 		return true
 	}
 	kind := v.Kind()
@@ -189,13 +189,13 @@ func (vs *values) addSpecial(v reflect.Value) bool {
 	}
 	switch x := v.Interface().(type) {
 	case time.Time:
-		vs.add(x.Format(time.DateTime))
+		w.add(x.Format(time.DateTime))
 		return true
 	case *time.Time:
-		vs.add(x.Format(time.DateTime))
+		w.add(x.Format(time.DateTime))
 		return true
 	case fmt.Stringer: // a number, an address, a UUID
-		vs.add(stringOf(x))
+		w.add(stringOf(x))
 		return kind == reflect.Struct || kind == reflect.Array || kind == reflect.Pointer
 	}
 	return false
@@ -211,13 +211,18 @@ func stringOf(s fmt.Stringer) (text string) {
 	return s.String()
 }
 
-// buildFailed is how pgx begins to say that a batch was not sent.
-const buildFailed = "error preprocessing batch (build): "
+// How pgx begins to say that a batch was not sent.
+const (
+	buildFailed   = "error preprocessing batch (build): "
+	prepareFailed = "error preprocessing batch (prepare): "
+)
 
 // redactClient returns a client-side message without values.
 func redactClient(err error) string {
-	s := strings.TrimPrefix(connectText(err), buildFailed)
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "timeout: "), "context already done: ") // the class says so, where it is one
+	s := connectText(err)
+	for _, noise := range []string{buildFailed, prepareFailed, "timeout: ", "context already done: "} {
+		s = strings.TrimPrefix(s, noise) // the class says so, where it is one
+	}
 	if msg, ok := encoding(s); ok {
 		return msg
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,12 +131,12 @@ func TestValuesOfArguments(t *testing.T) {
 		stringer{},
 		new(stringer{}),
 		uuid{1, 2, 3},
-		[]any{[]any{[]any{[]any{[]any{[]any{[]any{[]any{secret}}}}}}}},
-		make([]int, 5000), // too deep, too many: all quotes go
+		slices.Concat(make([]any, 50000), []any{secret}),
+		[]any{[]any{[]any{[]any{[]any{[]any{[]any{[]any{secret}}}}}}}}, // too deep: all quotes go
 	} {
 		valueFree(t, fmt.Sprint(i), pgdbm.ClassifyWith(pg, arg))
 	}
-	for _, arg := range []any{netip.Addr{}, time.Now(), new(time.Now()), (*stringer)(nil), nil, &struct{ X any }{}, [0]int{}, func() {}, 1 + 2i, panics{}} {
+	for _, arg := range []any{netip.Addr{}, time.Now(), new(time.Now()), (*stringer)(nil), nil, &struct{ X any }{}, [0]int{}, slices.Repeat([]byte{'x'}, 1<<20), func() {}, 1 + 2i, panics{}} {
 		testkit.ErrorContains(t, pgdbm.ClassifyWith(pg, arg), secret) // which is no argument then
 	}
 	for message, want := range map[string]string{ // what is no value stays

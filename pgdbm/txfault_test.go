@@ -336,6 +336,21 @@ func TestHalfReadStatementIsGivenUp(t *testing.T) {
 	whole(t, m)
 }
 
+func TestRollbackOnAFrozenServer(t *testing.T) {
+	t.Parallel()
+	m, w := setupWire(t)
+	boom := errors.New("boom")
+	w.on("rollback", freeze)
+	err := m.InTx(t.Context(), func(tx *pgdbm.Tx) error { // which waits for 5 s
+		exec(t, tx, insert, "a")
+		return boom
+	})
+	testkit.ErrorIs(t, err, boom)
+	close(w.thaw) // else pgx waits for 15 s before it gives up the connection
+	testkit.Equal(t, names(t, m), []string{})
+	whole(t, m)
+}
+
 // A COPY reads its source in a goroutine of pgx, where a panic ends the process.
 func TestSourceOfCopy(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -167,7 +168,21 @@ func TestAttemptsAreBounded(t *testing.T) {
 	testkit.ErrorIs(t, err, pgdbm.ErrRetryable)
 	testkit.Equal(t, calls, 3)
 
-	for what, final := range map[string]error{"conflict": pgdbm.ErrConflict, "own": errors.New("own"), "unknown": pgdbm.ErrCommitUnknown, "timeout": pgdbm.ErrTimeout} {
+	calls = 0
+	err = m.InTxWith(ctx, pgdbm.TxOptions{Attempts: 3}, func(tx *pgdbm.Tx) error {
+		calls++
+		_, err := must(tx.Pgx(ctx)).Exec(ctx, "select nope") // of which pgdbm knows nothing
+		if err == nil {
+			t.Error("no error")
+		}
+		return nil
+	})
+	testkit.ErrorIs(t, err, pgdbm.ErrRetryable)
+	testkit.ErrorIs(t, err, pgx.ErrTxCommitRollback)
+	testkit.ErrorContains(t, err, "a statement had failed, and its error was not returned")
+	testkit.Equal(t, calls, 3)
+
+	for what, final := range map[string]error{"conflict": pgdbm.ErrConflict, "own": errors.New("own"), "unknown": pgdbm.ErrCommitUnknown, "timeout": pgdbm.ErrTimeout, "another's": errors.Join(pgdbm.ErrUnavailable, pgdbm.ErrCommitUnknown)} {
 		calls = 0
 		err = m.InTxWith(ctx, pgdbm.TxOptions{Attempts: 3}, func(*pgdbm.Tx) error { calls++; return final })
 		if err != final || calls != 1 { //nolint:errorlint // as it is
@@ -250,4 +265,25 @@ func TestStalePlanInATransaction(t *testing.T) {
 	testkit.NoError(t, m.InTx(ctx, read))
 	exec(t, m, "alter table {{tables.items}} add m int")
 	testkit.NoError(t, m.InTxWith(ctx, pgdbm.TxOptions{Attempts: 2}, read))
+}
+
+func TestPausesGrowAndAreBounded(t *testing.T) {
+	t.Parallel()
+	for n := 1; n < 100; n++ {
+		limit := time.Second
+		if n < 8 {
+			limit = 10 * time.Millisecond << (n - 1)
+		}
+		differ := map[time.Duration]bool{}
+		for range 100 {
+			d := pgdbm.Pause(10*time.Millisecond, time.Second, n)
+			if d <= 0 || d > min(limit, time.Second) {
+				t.Fatalf("pause %d: %s", n, d)
+			}
+			differ[d] = true
+		}
+		if len(differ) < 50 {
+			t.Errorf("pause %d: %d of 100 differ", n, len(differ))
+		}
+	}
 }
