@@ -25,7 +25,7 @@ func (m *Manager) again(ctx context.Context, conn *pgxpool.Conn, err error) (*pg
 			m.pool.renew(f)
 		}
 		return m.another(ctx, conn)
-	case !answered && pgconn.SafeToRetry(err): // the connection was dead before anything was sent
+	case !answered && unsent(err): // the connection was dead before
 		return m.another(ctx, conn)
 	}
 	return conn, false

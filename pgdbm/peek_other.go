@@ -11,3 +11,5 @@ type socket struct{}
 func newSocket(net.Conn) *socket { return nil }
 
 func (*socket) quiet() bool { return true }
+
+func (*socket) hungUp() bool { return false }

@@ -14,7 +14,8 @@ type socket struct {
 	look func(fd uintptr)
 
 	buf [1]byte
-	err error // of the last look
+	n   int // what the last look saw
+	err error
 }
 
 // newSocket returns the socket below c, nil if it cannot be reached.
@@ -36,7 +37,7 @@ func newSocket(c net.Conn) *socket {
 	}
 	s := &socket{raw: raw}
 	s.look = func(fd uintptr) {
-		_, _, s.err = syscall.Recvfrom(int(fd), s.buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		s.n, _, s.err = syscall.Recvfrom(int(fd), s.buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	}
 	return s
 }
@@ -51,4 +52,13 @@ func (s *socket) quiet() bool {
 		return false
 	}
 	return errors.Is(s.err, syscall.EAGAIN) || errors.Is(s.err, syscall.EINTR)
+}
+
+// hungUp reports whether the peer has closed the connection and sent nothing that
+// is yet to be read. Where that cannot be told it is false.
+func (s *socket) hungUp() bool {
+	if s == nil || s.raw.Control(s.look) != nil || errors.Is(s.err, syscall.EAGAIN) || errors.Is(s.err, syscall.EINTR) {
+		return false
+	}
+	return s.err != nil || s.n == 0
 }

@@ -135,10 +135,17 @@ func (c *txConn) commit(ctx context.Context, schema string) error {
 	return committed(c.tx.Commit(ctx), schema)
 }
 
-// lost reports whether the connection is known to be. After COMMIT that is hard to
-// tell: pgx reports a connection that breaks while it waits for the answer as one
-// that was closed beforehand.
-func lost(conn *pgconn.PgConn) bool { return conn.IsClosed() || hungUp(conn.Conn()) }
+// lost reports whether the connection is known to be, which after COMMIT is hard
+// to tell from one that breaks then.
+func lost(conn *pgconn.PgConn) bool {
+	if conn.IsClosed() {
+		return true
+	}
+	if f := fitnessOf(conn); f != nil {
+		return f.socket.hungUp()
+	}
+	return newSocket(conn.Conn()).hungUp()
+}
 
 var (
 	errLost = fmt.Errorf("the connection was lost before COMMIT was sent: %w", net.ErrClosed)
@@ -159,7 +166,9 @@ func committed(err error, schema string) error {
 	}
 }
 
-// unsent reports whether err shows that COMMIT was not sent.
+// unsent reports whether err shows that a statement was not sent. SafeToRetry
+// alone does not: pgx reports a connection that breaks while it waits for an
+// answer as one that was closed beforehand.
 func unsent(err error) bool {
 	return pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed) ||
 		strings.HasPrefix(err.Error(), "failed to deallocate cached statement")

@@ -1,97 +1,20 @@
 package pgdbm_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	osexec "os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// pooler starts PgBouncer in transaction mode before a wire, and returns its
-// address. All clients share one session.
+// pooler starts PgBouncer before a wire, and returns its address. All clients share
+// one session.
 func pooler(t *testing.T, w *wire) string {
 	t.Helper()
-	bin, err := osexec.LookPath("pgbouncer")
-	if err != nil {
-		if bin = "/usr/sbin/pgbouncer"; func() error { _, err := os.Stat(bin); return err }() != nil {
-			t.Skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
-		}
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	testkit.NoError(t, err)
-	port := portOf(listener)
-	testkit.NoError(t, listener.Close())
-	dir, err := os.MkdirTemp("", "pgdbm-pooler-") // t.TempDir's parent is closed to other users
-	testkit.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	password := ""
-	if w.server.Password != "" {
-		password = " password='" + strings.ReplaceAll(w.server.Password, "'", "''") + "'"
-	}
-	path := filepath.Join(dir, "pgbouncer.ini")
-	testkit.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `[databases]
-%s = host=127.0.0.1 port=%d user=%s%s
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = %d
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 1
-`, w.server.Database, w.port, w.server.User, password, port), 0o644))
-	cmd := osexec.CommandContext(context.WithoutCancel(t.Context()), bin, path)
-	if os.Geteuid() == 0 { // which it refuses
-		cmd.SysProcAttr = unprivileged(t, dir)
-	}
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	testkit.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
-	dsn := fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s sslmode=disable", port, w.server.User, w.server.Database)
-	testkit.Eventually(t, "pgbouncer does not answer", func() bool {
-		conn, err := pgx.Connect(t.Context(), dsn)
-		if err == nil {
-			_ = conn.Close(t.Context())
-		}
-		return err == nil
-	})
-	return dsn
-}
-
-// unprivileged runs a process as a user that is not root.
-func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
-	t.Helper()
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, uidErr := strconv.Atoi(u.Uid)
-		gid, gidErr := strconv.Atoi(u.Gid)
-		testkit.NoError(t, errors.Join(uidErr, gidErr, os.Chown(dir, uid, gid)))
-		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	}
-	t.Skip("pgbouncer refuses to run as root, and there is no user postgres or nobody")
-	return nil
+	target := fmt.Sprintf("%s password='%s'", w.config().ConnString, w.server.Password)
+	return testkit.StartPgBouncer(t, target, map[string]string{"default_pool_size": "1"}).ConnString()
 }
 
 func TestSearchPathThroughAPooler(t *testing.T) {
