@@ -95,6 +95,10 @@ func reference(table string) string { return "{{tables." + table + "}}" }
 
 // value returns the one value that a statement yields.
 func value[T any](c *checks, sql string, args ...any) (T, error) {
+	if c.home.over.Load() { // an adopted transaction would look at a connection that is another's now
+		var none T
+		return none, pgdbm.ErrUnavailable
+	}
 	ctx, cancel := background()
 	defer cancel()
 	return pgdbm.FetchValue[T](ctx, c.db, sql, args...)
