@@ -58,6 +58,7 @@ func borrow(t *testing.T, tracer pgx.QueryTracer) *pgdbm.Pool {
 	raw, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	testkit.NoError(t, err)
 	t.Cleanup(raw.Close)
+	testkit.NoError(t, raw.Ping(t.Context())) // to connect may take longer than a wait for a connection
 	pool, err := pgdbm.Borrow(raw, pgdbm.Config{AcquireTimeout: 50 * time.Millisecond})
 	testkit.NoError(t, err)
 	return pool
