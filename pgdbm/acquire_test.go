@@ -181,4 +181,23 @@ func TestWatchdogPassesASilentHostBy(t *testing.T) {
 	}
 }
 
+// Each connection to replicas begins with any of them.
+func TestReplicasShareTheReads(t *testing.T) {
+	t.Parallel()
+	dsn := testkit.ConnString(t)
+	server, err := pgx.ParseConfig(dsn)
+	testkit.NoError(t, err)
+	a, b := newProxy(t, server.Host, server.Port), newProxy(t, server.Host, server.Port)
+	m := bind(t, open(t, pgdbm.Config{
+		ConnString: dsn, Password: server.Password, MaxConns: 40,
+		ReplicaConnString: "host=127.0.0.1,127.0.0.1 port=" + ports(a.port, b.port) + " user=" + server.User + " dbname=" + server.Database,
+	}), "")
+	testkit.Eventually(t, "one of them is never asked", func() bool {
+		rows, err := m.Replica("").Query(t.Context(), "select generate_series(1, 2)") // holds its connection
+		testkit.NoError(t, err)
+		t.Cleanup(rows.Close)
+		return a.opened.Load() > 0 && b.opened.Load() > 0
+	})
+}
+
 func ports(a, b uint16) string { return fmt.Sprintf("%d,%d", a, b) }

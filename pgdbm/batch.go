@@ -24,7 +24,7 @@ type batchResults struct {
 	cancel context.CancelFunc // called by Close; nil for none
 
 	tx   *txConn // told by Close how the first round trip went; nil outside a transaction
-	head bool    // the results of BEGIN and what follows it are yet to be read
+	head bool    // the results of BEGIN and what follows it, or of a guard, are yet to be read
 
 	err    error
 	closed bool
@@ -118,6 +118,10 @@ func (r *batchResults) skip() error {
 		return nil
 	}
 	r.head = false
+	if r.tx == nil {
+		_, err := r.BatchResults.Exec()
+		return r.fail(&statement{ctx: r.ctx, schema: r.schema, sql: guard}, err)
+	}
 	s := statement{ctx: r.ctx, schema: r.schema, sql: "begin"}
 	return r.fail(&s, r.tx.skipHead(r.BatchResults))
 }

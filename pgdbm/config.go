@@ -91,6 +91,12 @@ type Config struct {
 	// and all that concerns a session apply to it too. Default: ConnString.
 	DirectConnString string
 
+	// ReplicaConnString leads to a streaming standby, or to several of which each
+	// connection takes one, for [Manager.Replica]. Password, TLS, MaxConns and all
+	// that concerns a session apply to it too; its pool is one of its own. Default:
+	// none, reads go to the primary.
+	ReplicaConnString string
+
 	// StatementCache is the number of prepared statements (behind a pooler:
 	// descriptions of statements) kept on each connection; default 512 (pgx's).
 	StatementCache int

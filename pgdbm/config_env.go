@@ -74,6 +74,7 @@ func ConfigFromEnv() (Config, error) {
 		ApplicationName:          os.Getenv("DB_APPLICATION_NAME"),
 		Pooler:                   PoolerMode(os.Getenv("DB_POOLER")),
 		DirectConnString:         os.Getenv("DB_DIRECT_URL"),
+		ReplicaConnString:        os.Getenv("DB_REPLICA_URL"),
 	}
 	if c.ConnString != "" {
 		return c, errors.Join(errs...)

@@ -116,7 +116,7 @@ func (c Config) validateTLS(wrong *mistakes) {
 	if files && isOptional(t.Mode) {
 		wrong.add("TLS.Mode %s contradicts the certificate files: use verify-full", t.Mode)
 	}
-	for _, dsn := range []struct{ field, text string }{{"ConnString", c.ConnString}, {"DirectConnString", c.DirectConnString}} {
+	for _, dsn := range []struct{ field, text string }{{"ConnString", c.ConnString}, {"DirectConnString", c.DirectConnString}, {"ReplicaConnString", c.ReplicaConnString}} {
 		if mode := sslModeOf(dsn.text); files && t.Mode == "" && isOptional(mode) {
 			wrong.add("%s has sslmode=%s, which contradicts the certificate files of TLS: remove it, or set TLS.Mode", dsn.field, mode)
 		}

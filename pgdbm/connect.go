@@ -43,6 +43,9 @@ func (p *Pool) Connect(ctx context.Context) error {
 		}
 	}
 	p.fill(ctx)
+	if p.replica != nil {
+		p.replica.connect(ctx)
+	}
 	p.log.LogAttrs(ctx, slog.LevelInfo, "pool opened", slog.Bool("pooler", p.isPooled()),
 		slog.String("exec_mode", p.execMode()), slog.Int("max_conns", int(p.pgx.Config().MaxConns)))
 	return nil
@@ -111,6 +114,9 @@ func (p *Pool) hook(pc *pgxpool.Config) {
 		}
 		if p.isPooled() {
 			adaptToPooler(cc)
+		}
+		if p.primary != nil {
+			spread(cc)
 		}
 		return p.beforeConnect(ctx, cc)
 	}

@@ -92,6 +92,12 @@ func TestSwitchoverWithoutADisconnect(t *testing.T) {
 	c.Primary.SetReadOnly(t, true)
 	c.Standby.Promote(t)
 	for i := range 200 {
+		if i < 20 {
+			testkit.NoError(t, m.InTxWith(t.Context(), pgdbm.TxOptions{Attempts: 3}, func(tx *pgdbm.Tx) error {
+				return second(tx.Exec(t.Context(), "insert into {{tables.writes}} values ($1)", i))
+			}))
+			continue
+		}
 		exec(t, m, "insert into {{tables.writes}} values ($1)", i)
 	}
 	n, err := pgdbm.FetchValue[int](t.Context(), m, "select count(*) from {{tables.writes}}")

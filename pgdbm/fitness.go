@@ -21,6 +21,7 @@ type fitness struct {
 	writable   bool    // was when it was made
 	refused    bool    // a write, since it was looked at
 	socket     *socket // nil: cannot be looked at
+	replayed   int64   // of a replica: how far it was when it was last asked
 }
 
 const fitnessName = "pgdbm" // in a connection's custom data

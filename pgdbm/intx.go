@@ -33,9 +33,10 @@ type TxOptions struct {
 	SearchPath bool
 
 	// Attempts bounds how often InTxWith runs its closure: again after
-	// ErrRetryable (serialization failure, deadlock), and after ErrUnavailable
-	// as long as COMMIT was not sent. 0 and 1 are no retry. The pauses between
-	// attempts are random and grow from 10 ms to 1 s.
+	// ErrRetryable (serialization failure, deadlock, a table that changed), and
+	// after ErrUnavailable as long as COMMIT was not sent, or ErrReadOnly of a
+	// server. 0 and 1 are no retry. The pauses between attempts are random and
+	// grow from 10 ms to 1 s.
 	Attempts int
 }
 
@@ -87,13 +88,23 @@ func (m *Manager) InTx(ctx context.Context, fn func(*Tx) error) error {
 
 // InTxWith is [DB].InTxWith: it begins a transaction.
 func (m *Manager) InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) error) error {
+	return m.inTx(ctx, m, opts, fn)
+}
+
+// beginner begins transactions.
+type beginner interface {
+	BeginWith(ctx context.Context, opts TxOptions) (*Tx, error)
+}
+
+// inTx is InTxWith of the transactions that by begins.
+func (m *Manager) inTx(ctx context.Context, by beginner, opts TxOptions, fn func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
-		tx, err := m.BeginWith(ctx, opts)
+		tx, err := by.BeginWith(ctx, opts)
 		if err != nil {
 			return err
 		}
 		err = run(ctx, tx, fn)
-		if err == nil || opts.Attempts < 2 || !m.mayRetry(err) {
+		if err == nil || opts.Attempts < 2 || !m.mayRetry(opts, err) {
 			return err
 		}
 		if attempt == opts.Attempts {
@@ -112,11 +123,16 @@ func (m *Manager) InTxWith(ctx context.Context, opts TxOptions, fn func(*Tx) err
 
 // mayRetry reports whether a transaction that ended in err, so that nothing of
 // it is stored, may succeed when it runs again.
-func (m *Manager) mayRetry(err error) bool {
-	if errors.Is(err, ErrCommitUnknown) { // of another transaction, beside it
+func (m *Manager) mayRetry(opts TxOptions, err error) bool {
+	switch {
+	case errors.Is(err, ErrCommitUnknown): // of another transaction, beside it
 		return false
+	case errors.Is(err, ErrUnavailable):
+		return !m.pool.closed.Load()
+	case sqlState(err) == "25006": // the next connection may lead to another server
+		return !opts.ReadOnly
 	}
-	return errors.Is(err, ErrRetryable) || errors.Is(err, ErrUnavailable) && !m.pool.closed.Load()
+	return errors.Is(err, ErrRetryable)
 }
 
 // run runs fn in tx and ends tx.

@@ -145,18 +145,23 @@ func (m *Manager) BeginWith(ctx context.Context, opts TxOptions) (*Tx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, classify(err, m.Schema(), "begin")
 	}
+	return m.newTx(m.pool, opts), nil
+}
+
+// newTx returns a transaction that has not begun, on a connection of pool.
+func (m *Manager) newTx(pool *Pool, opts TxOptions) *Tx {
 	all := &struct { // in one piece
 		conn  txConn
 		tx    Tx
 		level txLevel
 	}{}
-	all.conn = txConn{pool: m.pool, holder: m.binding, opts: opts.pgx(), head: m.pool.localTimeouts()}
+	all.conn = txConn{pool: pool, holder: m.binding, opts: opts.pgx(), head: pool.localTimeouts()}
 	if opts.SearchPath {
 		all.conn.head = append(all.conn.head, "set local search_path to "+searchPath(m.Schema()))
 		all.conn.alone = true
 	}
 	all.tx = Tx{conn: &all.conn, binding: m.binding, level: &all.level}
-	return &all.tx, nil
+	return &all.tx
 }
 
 // In is [DB].In.

@@ -119,7 +119,7 @@ func hide(s string, hidden []span) string {
 
 // masked returns c without its passwords, and without what has no text.
 func (c Config) masked() Config {
-	c.ConnString, c.DirectConnString = Mask(c.ConnString), Mask(c.DirectConnString)
+	c.ConnString, c.DirectConnString, c.ReplicaConnString = Mask(c.ConnString), Mask(c.DirectConnString), Mask(c.ReplicaConnString)
 	c.Password, c.TLS = hideAll(c.Password), c.TLS.masked()
 	c.RuntimeParams = maps.Clone(c.RuntimeParams)
 	for name, value := range c.RuntimeParams {

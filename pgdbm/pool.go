@@ -30,7 +30,9 @@ type Pool struct {
 
 	statementLimit time.Duration // of a statement outside a transaction behind a pooler
 
-	dog *watchdog // nil for none
+	dog     *watchdog // nil for none
+	replica *replica  // nil for none
+	primary *Pool     // of a replica's pool
 
 	pooled     atomic.Pointer[bool] // behind a transaction pooler? nil: not known yet
 	generation atomic.Int64         // of connections; see renew
@@ -55,6 +57,11 @@ func New(cfg Config) (*Pool, error) {
 	if err := p.own(); err != nil {
 		return nil, err
 	}
+	var err error
+	if p.replica, err = newReplica(p); err != nil {
+		p.pgx.Close()
+		return nil, err
+	}
 	p.monitor.planOn(p.pgx)
 	p.warnSecond()
 	return p, nil
@@ -66,7 +73,11 @@ func (p *Pool) own() error {
 	if err != nil {
 		return err
 	}
-	pc, err := p.cfg.poolConfig(cert)
+	field := "ConnString"
+	if p.primary != nil {
+		field = "ReplicaConnString"
+	}
+	pc, err := p.cfg.poolConfig(cert, field)
 	var directErr error
 	p.direct, directErr = p.cfg.directConfig(cert)
 	if err := errors.Join(err, directErr); err != nil {
@@ -201,17 +212,26 @@ func (p *Pool) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	used := p.pgx.Stat().AcquiredConns()
+	held := p.held.list(used)
+	if p.replica != nil {
+		n := p.replica.pool.pgx.Stat().AcquiredConns()
+		used, held = used+n, append(held, p.replica.pool.held.list(n)...)
+	}
 	if used == 0 {
 		return fmt.Errorf("pgdbm: close: the server has not yet confirmed the end of its connections: %w", ctx.Err())
 	}
 	return fmt.Errorf("pgdbm: close: %d connections are still in use (unclosed rows, an unfinished transaction or a missing Release): %s: %w",
-		used, describe(p.held.list(used)), ctx.Err())
+		used, describe(held), ctx.Err())
 }
 
 // release ends what the pool owns, waiting for connections that are in use.
 func (p *Pool) release() {
 	if p.dog != nil {
 		p.dog.end()
+	}
+	if p.replica != nil {
+		p.replica.pool.closed.Store(true)
+		p.replica.pool.release()
 	}
 	p.pgx.Close()
 }

@@ -16,14 +16,15 @@ import (
 const defaultConnectTimeout = 10 * time.Second
 
 // poolConfig turns a valid Config with its defaults into pgx's. What ConnString
-// says of the pool holds where the fields say nothing.
-func (c Config) poolConfig(cert *clientCert) (*pgxpool.Config, error) {
+// says of the pool holds where the fields say nothing. field is where it comes
+// from.
+func (c Config) poolConfig(cert *clientCert, field string) (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(c.complete(c.ConnString))
 	if err != nil && c.ConnString == "" {
 		return nil, parseError("Host, Port, Database and User", err)
 	}
 	if err != nil {
-		return nil, parseError("ConnString", err)
+		return nil, parseError(field, err)
 	}
 	c.session(pc.ConnConfig, cert)
 	pc.MaxConns = cmp.Or(c.MaxConns, pc.MaxConns)

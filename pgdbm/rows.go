@@ -117,7 +117,7 @@ func (r *rows) end() {
 	if r.err == nil {
 		r.err = r.fail(err)
 	}
-	if r.batch != nil {
+	if r.batch != nil && r.tx != nil {
 		r.tx.beganAlone(err)
 	}
 }

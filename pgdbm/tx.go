@@ -69,7 +69,7 @@ func (tx *Tx) In(other *Tx) DB {
 
 // view returns a binding of pool on the connection of tx.
 func view(pool *Pool, binding *Binding, tx *Tx) *Tx {
-	if pool.pgx != tx.conn.pool.pgx {
+	if !tx.conn.pool.serves(pool) {
 		return &Tx{conn: tx.conn, binding: binding, level: &txLevel{unusable: errOtherPool}}
 	}
 	return &Tx{conn: tx.conn, binding: binding, level: tx.level}

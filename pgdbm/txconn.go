@@ -47,6 +47,8 @@ func (c *txConn) start(ctx context.Context, schema string) (begin bool, err erro
 		return false, c.aborted(nil)
 	case c.tx != nil:
 		return false, c.check(schema)
+	case c.conn != nil && c.alone:
+		return false, c.beginNow(ctx, schema)
 	case c.conn != nil:
 		return true, nil
 	}
