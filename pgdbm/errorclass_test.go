@@ -171,7 +171,7 @@ func TestTooManyConnections(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	pool, err := pgdbm.New(pgdbm.Config{ConnString: withParam(withParam(dsn, "user", role), "password", "x")})
+	pool, err := pgdbm.New(pgdbm.Config{ConnString: withParam(withParam(dsn, "user", role), "password", "x"), AcquireTimeout: 50 * time.Millisecond})
 	testkit.NoError(t, err)
 	defer func() { testkit.NoError(t, pool.Close(t.Context())) }()
 	err = second(bind(t, pool, "").Exec(t.Context(), "select 1"))

@@ -45,7 +45,7 @@ var classes = []struct {
 }
 
 // writes makes the table that a load writes to.
-func writes(t *testing.T, m *pgdbm.Manager) {
+func writes(t testing.TB, m *pgdbm.Manager) {
 	t.Helper()
 	exec(t, m, "create table if not exists {{tables.writes}} (id bigint primary key)")
 }
@@ -54,7 +54,7 @@ var loads atomic.Int64 // so that no two loads write the same
 
 // startLoad starts n writers: half of them write a statement at a time, half in
 // transactions.
-func startLoad(t *testing.T, m *pgdbm.Manager, n int, timeout time.Duration) *load {
+func startLoad(t testing.TB, m *pgdbm.Manager, n int, timeout time.Duration) *load {
 	t.Helper()
 	l := &load{m: m, timeout: timeout, failures: map[string]int{}}
 	l.next.Store(loads.Add(1) << 32)
@@ -63,7 +63,9 @@ func startLoad(t *testing.T, m *pgdbm.Manager, n int, timeout time.Duration) *lo
 	for i := range n {
 		l.wg.Go(func() {
 			for ctx.Err() == nil {
-				l.write(ctx, i%2 == 0)
+				if !l.write(ctx, i%2 == 0) {
+					wait(t, 50*time.Millisecond) // as callers do that have failed
+				}
 			}
 		})
 	}
@@ -71,7 +73,8 @@ func startLoad(t *testing.T, m *pgdbm.Manager, n int, timeout time.Duration) *lo
 	return l
 }
 
-func (l *load) write(ctx context.Context, single bool) {
+// write reports whether a write was acknowledged.
+func (l *load) write(ctx context.Context, single bool) bool {
 	bounded, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	id, begin := l.next.Add(1), time.Now()
@@ -89,18 +92,19 @@ func (l *load) write(ctx context.Context, single bool) {
 	if err == nil {
 		l.acked = append(l.acked, id)
 		l.successes = append(l.successes, span{begin, time.Now()})
-		return
+		return true
 	}
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	for _, c := range classes {
 		if errors.Is(err, c.class) {
 			l.failures[c.name]++
-			return
+			return false
 		}
 	}
 	l.unknown = append(l.unknown, err)
+	return false
 }
 
 // successesAfter counts the writes that began after a moment.
@@ -149,14 +153,14 @@ func (l *load) firstAfter(at time.Time) time.Duration {
 }
 
 // recovered waits until the writers have been writing again for a while.
-func (l *load) recovered(t *testing.T, since time.Time) {
+func (l *load) recovered(t testing.TB, since time.Time) {
 	t.Helper()
 	testkit.Eventually(t, "writes do not recover", func() bool { return l.successesAfter(since) > 100 })
 }
 
 // stop ends the load and returns how many writes were acknowledged and how many
 // of those are not in the database.
-func (l *load) stop(t *testing.T) (acked, lost int) {
+func (l *load) stop(t testing.TB) (acked, lost int) {
 	t.Helper()
 	l.cancel()
 	l.wg.Wait()
@@ -183,7 +187,7 @@ func (l *load) seen() string {
 }
 
 // report prints a row of the table in docs/operations.md, and ends the load.
-func (l *load) report(t *testing.T, fault string, at time.Time, more string) {
+func (l *load) report(t testing.TB, fault string, at time.Time, more string) {
 	t.Helper()
 	acked, lost := l.stop(t)
 	t.Logf("| %s | %s | %s%s | %d of %d |", fault, l.seen(), l.pause(at).Round(time.Millisecond), more, lost, acked)

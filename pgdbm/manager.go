@@ -55,11 +55,12 @@ func (m *Manager) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 		defer cancel()
 	}
 	tag, err := conn.Exec(ctx, text, args...)
-	if err != nil {
+	for t := (tries{}); err != nil; {
 		var again bool
-		if conn, again = m.again(ctx, conn, err); again {
-			tag, err = conn.Exec(ctx, text, args...)
+		if conn, again = m.again(ctx, conn, err, &t); !again {
+			break
 		}
+		tag, err = conn.Exec(ctx, text, args...)
 	}
 	if err != nil {
 		s := statement{ctx, m.Schema(), text, args}

@@ -129,8 +129,10 @@ func (d *reader) send(r *rows, pool *Pool) {
 func (d *reader) rerun(r *rows, err error) bool {
 	server, answered := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case r.ctx.Err() != nil || r.batch != nil:
+	case r.ctx.Err() != nil || r.batch != nil || r.tries.once:
 		return false
+	}
+	switch r.tries.once = true; {
 	case answered && stalePlan(server):
 		r.take(r.conn.Query(r.ctx, r.sql, r.args...))
 		return true

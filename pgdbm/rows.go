@@ -22,6 +22,7 @@ type rows struct {
 	ended bool
 
 	by     rerunner           // may send the statement again; nil: nobody, or not any more
+	tries  tries              // of by
 	cancel context.CancelFunc // called at the end; nil for none
 	looked bool               // at the first row, before it was asked for
 	row    bool               // there is one
@@ -132,11 +133,11 @@ func (r *rows) take(next pgx.Rows, err error) {
 
 // sent returns why the statement could not be sent, for good.
 func (r *rows) sent() error {
-	if r.err != nil {
-		_ = r.again() // which may fail as well
-	}
-	if r.err != nil {
-		r.end()
+	for r.err != nil {
+		if !r.again() {
+			r.end()
+			break
+		}
 	}
 	return r.err
 }
