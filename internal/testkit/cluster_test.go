@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,14 +94,14 @@ func TestNothingOutlivesAKilledTest(t *testing.T) {
 	testkit.NoError(t, err)
 	testkit.NoError(t, cmd.Start())
 	var all string
-	pids := []int{}
+	pids := map[int]string{} // and when they began: ids are used again
 	for lines := bufio.NewScanner(output); len(pids) == 0 && lines.Scan(); {
 		all += lines.Text() + "\n"
 		if rest, ok := strings.CutPrefix(lines.Text(), "pids "); ok {
 			for field := range strings.FieldsSeq(strings.NewReplacer("[", "", "]", "").Replace(rest)) {
 				pid, err := strconv.Atoi(field)
 				testkit.NoError(t, err)
-				pids = append(pids, pid)
+				pids[pid] = testkit.Born(pid)
 			}
 		}
 	}
@@ -111,5 +110,12 @@ func TestNothingOutlivesAKilledTest(t *testing.T) {
 	if len(pids) == 0 {
 		t.Skipf("the child started nothing: %s", all)
 	}
-	testkit.Eventually(t, "processes are left", func() bool { return !slices.ContainsFunc(pids, testkit.Alive) })
+	testkit.Eventually(t, "processes are left", func() bool {
+		for pid, born := range pids {
+			if born != "" && testkit.Born(pid) == born {
+				return false
+			}
+		}
+		return true
+	})
 }

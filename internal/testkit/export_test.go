@@ -1,8 +1,12 @@
 package testkit
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"os"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -114,8 +118,19 @@ func (k *kit) Recycles() bool { return k.recycle }
 // Address is the database's address, which this does not expose.
 func (d *Database) Address() string { return d.slot.tpl.kit.server.connString(d.name) }
 
-// Alive reports whether there is a process pid.
-var Alive = alive
+// Born returns when process pid began, in the system's own units; "" if there is
+// none.
+func Born(pid int) string {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
+	if fields[0] == "Z" { // it has ended, and nobody has asked about it
+		return ""
+	}
+	return fields[19]
+}
 
 // PIDs returns the node's processes.
 func (n *Node) PIDs(tb TB) []int {

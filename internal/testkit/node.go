@@ -239,11 +239,15 @@ func (n *Node) pid() (int, error) {
 		return 0, err
 	}
 	line, _, _ := strings.Cut(string(content), "\n")
-	return strconv.Atoi(strings.TrimSpace(line))
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err == nil && !worksIn(pid, n.data) {
+		err = fmt.Errorf("process %d of %s has ended", pid, n.data)
+	}
+	return pid, err
 }
 
 func (n *Node) gone(ctx context.Context, pid int) error {
-	for alive(pid) {
+	for worksIn(pid, n.data) {
 		if wait(ctx, 2*time.Millisecond); ctx.Err() != nil {
 			return fmt.Errorf("process %d does not end: %w", pid, ctx.Err())
 		}
@@ -255,7 +259,7 @@ func (n *Node) gone(ctx context.Context, pid int) error {
 func (n *Node) end(ctx context.Context) error {
 	err := n.thaw()
 	pid, pidErr := n.pid()
-	if pidErr != nil || !alive(pid) {
+	if pidErr != nil { // it has ended
 		return err
 	}
 	return errors.Join(err, quit(pid), n.gone(ctx, pid))

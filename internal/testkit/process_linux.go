@@ -92,11 +92,11 @@ func killFamily(pid int) error {
 	return errors.Join(err, signalAll(pids, syscall.SIGKILL))
 }
 
-// alive reports whether there is a process pid that has not ended; one that
-// nobody has asked about yet still has an entry.
-func alive(pid int) bool {
-	content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	return err == nil && !bytes.HasPrefix(content[bytes.LastIndexByte(content, ')')+1:], []byte(" Z"))
+// worksIn reports whether there is a process pid that has not ended and works in
+// dir. Process ids are used again: a stranger must not be signalled.
+func worksIn(pid int, dir string) bool {
+	cwd, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd"))
+	return err == nil && cwd == dir
 }
 
 func interrupt(pid int) error { return signalAll([]int{pid}, syscall.SIGINT) }

@@ -15,6 +15,6 @@ func freeze(int) ([]int, error)                { return nil, errors.ErrUnsupport
 func thaw([]int) error                         { return errors.ErrUnsupported }
 func killFamily(int) error                     { return errors.ErrUnsupported }
 func family(int) ([]int, error)                { return nil, errors.ErrUnsupported }
-func alive(int) bool                           { return false }
+func worksIn(int, string) bool                 { return false }
 func interrupt(int) error                      { return errors.ErrUnsupported }
 func quit(int) error                           { return errors.ErrUnsupported }
