@@ -25,6 +25,9 @@ func TestReplica(t *testing.T) {
 	}), "app")
 	exec(t, m, "create table {{tables.items}} (id int primary key)")
 	ctx := t.Context()
+	created, err := m.Token(ctx)
+	testkit.NoError(t, err)
+	onStandby(t, m, created) // it has the table
 
 	// A read that was told what it must see sees it, whoever answers.
 	stale, primary := 0, 0
