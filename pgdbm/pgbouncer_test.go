@@ -177,6 +177,7 @@ func TestPoolerThatIsFullOrAway(t *testing.T) {
 	}
 
 	b.Stop()
+	wait(t, 5*time.Millisecond) // a connection that was just used is not looked at
 	go func() { waits <- second(bind(t, other, "").Exec(t.Context(), "select 1")) }()
 	testkit.Eventually(t, "the statement does not wait", func() bool { return strings.Count(log.String(), "statements wait for it") == 2 })
 	b.Start(t)

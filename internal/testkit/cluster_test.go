@@ -110,12 +110,18 @@ func TestNothingOutlivesAKilledTest(t *testing.T) {
 	if len(pids) == 0 {
 		t.Skipf("the child started nothing: %s", all)
 	}
+	var left []string
 	testkit.Eventually(t, "processes are left", func() bool {
+		left = nil
 		for pid, born := range pids {
 			if born != "" && testkit.Born(pid) == born {
-				return false
+				what, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+				left = append(left, fmt.Sprintf("%d %s", pid, strings.ReplaceAll(string(what), "\x00", " ")))
 			}
 		}
-		return true
+		return len(left) == 0
 	})
+	if t.Failed() {
+		t.Log(strings.Join(left, "\n"))
+	}
 }
