@@ -150,26 +150,6 @@ func TestEachStreamsAndFreesItsConnection(t *testing.T) {
 	whole(t, m)
 }
 
-func TestExecMany(t *testing.T) {
-	t.Parallel()
-	m := setup(t)
-	ctx := t.Context()
-	n, err := pgdbm.ExecMany(ctx, m, insert, [][]any{{"a"}, {"b"}, {"c"}})
-	if err != nil || n != 3 {
-		t.Errorf("%d, %v", n, err)
-	}
-	n, err = pgdbm.ExecMany(ctx, m, insert, [][]any{{"d"}, {"a"}})
-	if !errors.Is(err, pgdbm.ErrConflict) || n != 0 {
-		t.Errorf("%d, %v", n, err)
-	}
-	if got := names(t, m); len(got) != 3 {
-		t.Errorf("part of a failed ExecMany stayed: %v", got)
-	}
-	if n, err := pgdbm.ExecMany(ctx, m, insert, nil); n != 0 || err != nil {
-		t.Errorf("nothing: %d, %v", n, err)
-	}
-}
-
 func TestBatchExpandsTemplates(t *testing.T) {
 	t.Parallel()
 	m := setup(t)
