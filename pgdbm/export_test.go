@@ -6,6 +6,7 @@ import "net"
 var (
 	Committed = committed
 	Pause     = fullJitter
+	Returning = returning
 )
 
 // HungUp reports whether the other end of a connection is known to have closed it.
