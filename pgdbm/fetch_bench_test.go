@@ -78,3 +78,50 @@ func BenchmarkFetch(b *testing.B) {
 		})
 	}
 }
+
+// Rows of an iterator, and sets of arguments, beside what pgx does by hand.
+func BenchmarkBulk(b *testing.B) {
+	m := setup(b)
+	raw := m.Pool().Pgx()
+	ctx := b.Context()
+	exec(b, m, "create unlogged table {{tables.bulk}} (name text, n int)")
+	const sql = `insert into "app"."bulk" (name, n) values ($1, $2)`
+	argSets := make([][]any, 1000)
+	for i := range argSets {
+		argSets[i] = []any{"x", i}
+	}
+	for _, op := range []struct {
+		name string
+		fn   func() error
+	}{
+		{"copy 10000/pgx", func() error {
+			_, err := raw.CopyFrom(ctx, pgx.Identifier{"app", "bulk"}, nameN, pgx.CopyFromSlice(10_000, func(i int) ([]any, error) { return []any{"x", i}, nil }))
+			return err
+		}},
+		{"copy 10000/pgdbm", func() error {
+			_, err := pgdbm.CopySeq(ctx, m, "bulk", nameN, func(yield func([]any, error) bool) {
+				for i := 0; i < 10_000 && yield([]any{"x", i}, nil); i++ {
+				}
+			})
+			return err
+		}},
+		{"exec 1000/pgx", func() error {
+			batch := &pgx.Batch{}
+			for _, args := range argSets {
+				batch.Queue(sql, args...)
+			}
+			return raw.SendBatch(ctx, batch).Close()
+		}},
+		{"exec 1000/pgdbm", func() error { _, err := pgdbm.ExecMany(ctx, m, sql, argSets); return err }},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := op.fn(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			exec(b, m, "truncate {{tables.bulk}}")
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -182,4 +183,43 @@ func TestPoolerThatIsFullOrAway(t *testing.T) {
 	testkit.Eventually(t, "the statement does not wait", func() bool { return strings.Count(log.String(), "statements wait for it") == 2 })
 	b.Start(t)
 	testkit.NoError(t, <-waits)
+}
+
+// What reads and writes many rows works through a pooler as well, from several
+// goroutines on fewer connections.
+func TestBulkBehindPooler(t *testing.T) {
+	t.Parallel()
+	b, _ := bouncer(t, "2")
+	m := bind(t, open(t, pgdbm.Config{ConnString: b.ConnString(), MaxConns: 4}), "app")
+	exec(t, m, "create table {{tables.items}} (id bigint generated always as identity primary key, name text, n int)")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			ctx := t.Context()
+			if n, err := pgdbm.CopySeq(ctx, m, "items", nameN, rowsThen(2000, nil)); err != nil || n != 2000 {
+				t.Errorf("CopySeq: %d, %v", n, err)
+			}
+			if n, err := pgdbm.ExecMany(ctx, m, insertN, sets(6000)); err != nil || n != 6000 {
+				t.Errorf("ExecMany: %d, %v", n, err)
+			}
+			id, err := pgdbm.ExecReturningID[int64](ctx, m, insertN, "x", 1)
+			if err != nil || id == 0 {
+				t.Errorf("ExecReturningID: %d, %v", id, err)
+			}
+			rows := 0
+			for row, err := range pgdbm.Each[item](ctx, m, "select id, name, n from {{tables.items}} where id <= $1", id) {
+				if rows++; err != nil || row.N == nil {
+					t.Errorf("Each: %+v, %v", row, err)
+					return
+				}
+				if rows == 1000 {
+					break
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := countItems(t, m); n != 4*8001 {
+		t.Errorf("%d rows", n)
+	}
 }

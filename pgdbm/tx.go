@@ -165,6 +165,8 @@ func (tx *Tx) CopyFrom(ctx context.Context, table string, columns []string, src 
 	if err != nil {
 		return 0, err
 	}
+	tx.conn.copying = true
+	defer func() { tx.conn.copying = false }()
 	n, err := copyFrom(ctx, tx.conn.tx, name, columns, src)
 	return n, tx.conn.fail(&statement{ctx: ctx, schema: tx.binding.Schema, sql: "copy " + name.Sanitize()}, err)
 }

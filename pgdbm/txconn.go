@@ -36,6 +36,7 @@ type txConn struct {
 	savepoints int           // for their names
 	cause      error         // the error that aborted the transaction
 	failed     bool          // by cause, before it could begin
+	copying    bool          // a CopyFrom reads its rows
 	lent       bool          // tx belongs to the caller of Adopt
 }
 
@@ -164,6 +165,9 @@ func (c *txConn) check(schema string) error {
 	if c.tx == nil {
 		return nil
 	}
+	if c.copying {
+		return errCopying
+	}
 	switch pc := c.tx.Conn().PgConn(); {
 	case pc.IsClosed():
 		if c.cause != nil {
@@ -178,6 +182,8 @@ func (c *txConn) check(schema string) error {
 	}
 	return nil
 }
+
+var errCopying = errors.New("pgdbm: the Tx is in a CopyFrom, whose rows cannot come from the same Tx; read them first, or use INSERT … SELECT")
 
 var errEnded = errors.New("pgdbm: the transaction has ended under this Tx: COMMIT and ROLLBACK must not be run as SQL, nor on what Tx.Pgx returns")
 
