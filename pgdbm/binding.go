@@ -101,23 +101,30 @@ func (b *Binding) identifier(table string) (pgx.Identifier, error) {
 
 // schemaOf returns the schema that a template lies in, "" for none.
 func (b *Binding) schemaOf(ref sqltmpl.Ref) (string, error) {
-	switch {
-	case ref.Kind == sqltmpl.Schema && b.Schema == "":
-		return "public", nil
-	case ref.Module == "", ref.Module == b.Module:
-		return b.Schema, nil
-	case b.Modules == nil:
-		return ref.Module, nil
-	}
-	if schema, ok := b.Modules[ref.Module]; ok {
+	if schema, ok := b.find(ref); ok {
 		return schema, nil
 	}
-	return "", b.undeclared(ref)
+	return "", b.undeclared(fmt.Sprintf("template %s at offset %d", ref.Text, ref.Offset), ref.Module,
+		func(module string) string { return "{{tables." + module + "." + ref.Name + "}}" })
 }
 
-// undeclared is the error of a template that names a module which is no
-// dependency.
-func (b *Binding) undeclared(ref sqltmpl.Ref) error {
+// find is schemaOf; it does not find the schemas of modules that are no dependencies.
+func (b *Binding) find(ref sqltmpl.Ref) (schema string, ok bool) {
+	switch {
+	case ref.Kind == sqltmpl.Schema && b.Schema == "":
+		return "public", true
+	case ref.Module == "", ref.Module == b.Module:
+		return b.Schema, true
+	case b.Modules == nil:
+		return ref.Module, true
+	}
+	schema, ok = b.Modules[ref.Module]
+	return schema, ok
+}
+
+// undeclared is the error of what names a module that is no dependency. named
+// says what to write for another module.
+func (b *Binding) undeclared(what, module string, named func(module string) string) error {
 	declared := slices.Sorted(maps.Keys(b.Modules))
 	has := "it declares none"
 	if len(declared) > 0 {
@@ -125,8 +132,8 @@ func (b *Binding) undeclared(ref sqltmpl.Ref) error {
 	}
 	hint := "add it to DependsOn"
 	for _, name := range append(declared, b.Module) {
-		if spell.Distance(strings.ToLower(ref.Module), strings.ToLower(name)) <= min(2, len(name)/2) {
-			hint = fmt.Sprintf("did you mean {{tables.%s.%s}}?", name, ref.Name)
+		if spell.Distance(strings.ToLower(module), strings.ToLower(name)) <= min(2, len(name)/2) {
+			hint = "did you mean " + named(name) + "?"
 			break
 		}
 	}
@@ -134,6 +141,5 @@ func (b *Binding) undeclared(ref sqltmpl.Ref) error {
 	if b.Module == "" {
 		owner = "the manager of schema " + b.Schema
 	}
-	return fmt.Errorf("pgdbm: template %s at offset %d: %s does not depend on %q (%s); %s",
-		ref.Text, ref.Offset, owner, ref.Module, has, hint)
+	return fmt.Errorf("pgdbm: %s: %s does not depend on %q (%s); %s", what, owner, module, has, hint)
 }

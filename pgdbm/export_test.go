@@ -1,6 +1,11 @@
 package pgdbm
 
-import "net"
+import (
+	"context"
+	"iter"
+	"net"
+	"time"
+)
 
 // For tests of what a test cannot make a server say, or cannot see.
 var (
@@ -14,3 +19,8 @@ func HungUp(conn net.Conn) bool { return newSocket(conn).hungUp() }
 
 // ClassifyWith is Classify for a statement with arguments.
 func ClassifyWith(err error, args ...any) error { return classify(err, "", "select", args...) }
+
+// ListenWithin is Listen with other limits.
+func (m *Manager) ListenWithin(ctx context.Context, idle, answer time.Duration, channels ...string) iter.Seq2[Notification, error] {
+	return m.listen(ctx, idle, answer, channels)
+}

@@ -41,6 +41,7 @@ type Pool struct {
 	exhausted  atomic.Int64         // when it was last logged
 	closing    sync.Once
 	closed     atomic.Bool
+	ended      chan struct{} // closed with the pool
 }
 
 // New makes a pool without touching the network; it reads the files of cfg.TLS.
@@ -105,7 +106,7 @@ func (p *Pool) own() error {
 
 func newPool(cfg Config) *Pool {
 	cfg = cfg.withDefaults()
-	p := &Pool{cfg: &cfg, log: cfg.Logger, texts: newExpander()}
+	p := &Pool{cfg: &cfg, log: cfg.Logger, texts: newExpander(), ended: make(chan struct{})}
 	if cfg.Pooler != PoolerAuto {
 		p.pooled.Store(new(cfg.Pooler == PoolerTransaction))
 	}
@@ -193,7 +194,9 @@ func (p *Pool) Stat() *pgxpool.Stat { return p.pgx.Stat() }
 // them last. From then on every statement fails with ErrUnavailable. A borrowed
 // pgx pool itself stays open. Close may be called more than once.
 func (p *Pool) Close(ctx context.Context) error {
-	p.closed.Store(true)
+	if !p.closed.Swap(true) {
+		close(p.ended)
+	}
 	p.monitor.planOff(p.pgx)
 	if !p.owned {
 		return nil
@@ -222,6 +225,23 @@ func (p *Pool) Close(ctx context.Context) error {
 	}
 	return fmt.Errorf("pgdbm: close: %d connections are still in use (unclosed rows, an unfinished transaction or a missing Release): %s: %w",
 		used, describe(held), ctx.Err())
+}
+
+// untilClosed returns a context that ends with ctx or with the pool.
+func (p *Pool) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		select {
+		case <-p.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel()
+		wait.Wait()
+	}
 }
 
 // release ends what the pool owns, waiting for connections that are in use.
