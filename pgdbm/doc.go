@@ -20,6 +20,12 @@
 // Templates are expanded everywhere in the text, also in strings and function
 // bodies. One that is unknown or not closed is an error; {{{{ is a literal {{.
 //
+// # Rows
+//
+// [FetchOne], [FetchAll], [FetchValue] and [Each] read rows as structs, values or
+// maps. [ExecMany] runs a statement for many sets of arguments, [ExecReturningID]
+// returns the id of a new row, [CopySeq] stores the rows of an iterator.
+//
 // # Transactions
 //
 // InTx of a [DB] runs a function in a transaction: committed when it returns nil,
@@ -28,6 +34,11 @@
 // a [Tx] both are savepoints, to any depth. BEGIN travels with the first statement.
 // Modules on one pool join a transaction with In. [Manager.Begin] is for what does
 // not fit into a function.
+//
+// # Notifications
+//
+// [Manager.Listen] yields what [Notify] sends to the channels of a schema. It
+// outlives its connection, and says when something may have been missed.
 //
 // # Errors
 //

@@ -151,9 +151,16 @@ func TestListenIdly(t *testing.T) {
 func TestListenOnACluster(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
-	standby := open(t, pgdbm.Config{ConnString: c.Standby.ConnString()})
-	for _, err := range bind(t, standby, "").Listen(t.Context(), "a") {
-		testkit.ErrorIs(t, err, pgdbm.ErrReadOnly) // PostgreSQL does not notify on a standby
+	for address, want := range map[string]error{
+		c.Standby.ConnString():                     pgdbm.ErrReadOnly, // PostgreSQL does not notify on a standby
+		c.Primary.ConnString() + " password=wrong": pgdbm.ErrPermission,
+	} {
+		pool, err := pgdbm.New(pgdbm.Config{ConnString: address})
+		testkit.NoError(t, err)
+		for _, err := range bind(t, pool, "").Listen(t.Context(), "a") {
+			testkit.ErrorIs(t, err, want)
+		}
+		testkit.NoError(t, pool.Close(t.Context()))
 	}
 	log := &logBuffer{}
 	m := bind(t, open(t, pgdbm.Config{ConnString: c.ConnString(), ConnectRetry: quickly, Logger: log.logger()}), "app")
