@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -280,17 +282,26 @@ func TestListenEnds(t *testing.T) {
 
 func TestListenEndsWithThePool(t *testing.T) {
 	t.Parallel()
-	pool, err := pgdbm.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)})
+	owned, err := pgdbm.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)})
 	testkit.NoError(t, err)
-	m := bind(t, pool, "")
-	e := hearing(t, m, "a")
-	testkit.NoError(t, pool.Close(t.Context()))
-	h := e.next()
-	testkit.ErrorIs(t, h.err, pgdbm.ErrUnavailable)
-	testkit.ErrorContains(t, h.err, "pgdbm: Listen: server unavailable; the pool is closed")
-	<-e.over
-	for _, err := range m.Listen(t.Context(), "a") {
-		testkit.ErrorContains(t, err, "the pool is closed")
+	raw, err := pgxpool.New(t.Context(), testkit.ConnString(t))
+	testkit.NoError(t, err)
+	defer raw.Close()
+	borrowed, err := pgdbm.Borrow(raw, pgdbm.Config{})
+	testkit.NoError(t, err)
+	for _, pool := range []*pgdbm.Pool{owned, borrowed} {
+		m := bind(t, pool, "")
+		e := hearing(t, m, "a")
+		notify(t, m, "a", "b")
+		e.wants("a", "b")
+		testkit.NoError(t, pool.Close(t.Context()))
+		h := e.next()
+		testkit.ErrorIs(t, h.err, pgdbm.ErrUnavailable)
+		testkit.ErrorContains(t, h.err, "pgdbm: Listen: server unavailable; the pool is closed")
+		<-e.over
+		for _, err := range m.Listen(t.Context(), "a") {
+			testkit.ErrorContains(t, err, "the pool is closed")
+		}
 	}
 }
 
