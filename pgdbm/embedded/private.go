@@ -112,20 +112,25 @@ func claim(ctx context.Context, dir string, a account) (home string, owned *os.F
 }
 
 // sweep ends the servers of dead owners, should their watchdogs not have done
-// so yet, and removes their directories.
+// so yet, and removes their directories. All servers first: one's directory may
+// hold another's data.
 func sweep(ctx context.Context, dir string, a account) {
 	homes, _ := filepath.Glob(filepath.Join(dir, "p*"))
+	var dead []string
 	for _, home := range homes {
 		proof, err := os.OpenFile(filepath.Join(home, "owner"), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			continue
 		}
-		if dead, err := tryLock(proof); err == nil && dead {
+		defer proof.Close() //nolint:errcheck // releases the lock, once the directories are gone
+		if free, err := tryLock(proof); err == nil && free {
 			inst := &instance{Dir: home, Data: filepath.Join(home, "data"), account: a}
 			inst.end(ctx)
-			_ = os.RemoveAll(home) // next time, then
+			dead = append(dead, home)
 		}
-		_ = proof.Close()
+	}
+	for _, home := range dead {
+		_ = os.RemoveAll(home) // next time, then
 	}
 }
 

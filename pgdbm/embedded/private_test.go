@@ -1,9 +1,12 @@
 package embedded_test
 
 import (
+	"errors"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,6 +98,44 @@ func TestPrivateServerIsSweptWhileItRuns(t *testing.T) {
 	if _, err := os.Stat(h.DataDir); !os.IsNotExist(err) {
 		t.Errorf("the dead owner's directory is still there: %v", err)
 	}
+}
+
+// A dead owner's directory may hold the data of a server that still runs, and
+// comes first.
+func TestSweepEndsServersBeforeItRemovesTheirData(t *testing.T) {
+	t.Parallel()
+	dir := stateDir(t)
+	first := filepath.Join(dir, "p0")
+	noError(t, errors.Join(os.Chmod(dir, 0o711), os.Mkdir(first, 0o711)))
+	owner, err := os.Create(filepath.Join(first, "owner"))
+	noError(t, err)
+	noError(t, syscall.Flock(int(owner.Fd()), syscall.LOCK_EX))
+	h := begin(t, embedded.Config{Dir: dir, Private: true, Idle: time.Hour, DataDir: filepath.Join(first, "data")}).ready(t)
+	pid := postmaster(h.DataDir)
+	logs, err := filepath.Glob(filepath.Join(dir, "p*", "log"))
+	noError(t, err)
+	equal(t, len(logs), 1)
+	log, err := os.Open(logs[0]) // it is removed, too
+	noError(t, err)
+	defer log.Close() //nolint:errcheck // read only
+	h.kill(t)
+	noError(t, owner.Close())
+	start(t, embedded.Config{Dir: dir, Private: true})
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
+	said, err := io.ReadAll(log)
+	noError(t, err)
+	if !contains(string(said), "received immediate shutdown request") { // not because its data had gone
+		t.Errorf("log: %s", said)
+	}
+}
+
+func TestWatchdogNeedsNoFile(t *testing.T) {
+	t.Parallel()
+	h := begin(t, embedded.Config{Dir: stateDir(t), Private: true, Idle: time.Second}).ready(t)
+	pid := postmaster(h.DataDir)
+	noError(t, os.Remove(filepath.Join(h.DataDir, "postmaster.pid")))
+	h.kill(t)
+	testkit.Eventually(t, "the server is gone", func() bool { return !running(pid) })
 }
 
 func TestPrivateServerKeepsNamedData(t *testing.T) {

@@ -25,6 +25,7 @@ func watchdog(idle time.Duration, owned, standby bool) string {
 	}
 	return fmt.Sprintf(`DO $watchdog$
 DECLARE
+  postmaster text := split_part(pg_read_file('postmaster.pid'), E'\n', 1); -- now, while the file is there
   needed timestamptz := clock_timestamp();
   before numeric;
   counter numeric;
@@ -37,7 +38,7 @@ BEGIN
     IF counter IS DISTINCT FROM before OR EXISTS (%[4]s) THEN
       needed := clock_timestamp();
     ELSIF clock_timestamp() - needed >= interval '%[6]d milliseconds' AND pg_try_advisory_lock(%[1]d, %[3]d) THEN
-      COPY (SELECT 1) TO PROGRAM 'read pid < postmaster.pid && kill -%[7]s "$pid"';
+      EXECUTE format('COPY (SELECT 1) TO PROGRAM %%L', 'kill -%[7]s ' || postmaster);
       PERFORM pg_sleep(30);
       PERFORM pg_advisory_unlock(%[1]d, %[3]d);
     END IF;
