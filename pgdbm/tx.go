@@ -87,9 +87,20 @@ func (tx *Tx) Pgx(ctx context.Context) (pgx.Tx, error) {
 	return tx.conn.tx, nil
 }
 
+// usable reports why nothing can be sent.
+func (tx *Tx) usable(ctx context.Context) error {
+	if err := tx.level.check(); err != nil {
+		return err
+	}
+	if tx.conn.over(ctx) {
+		return errTxOver
+	}
+	return nil
+}
+
 // begin begins the transaction with nothing travelling along.
 func (tx *Tx) begin(ctx context.Context) error {
-	if err := tx.level.check(); err != nil {
+	if err := tx.usable(ctx); err != nil {
 		return err
 	}
 	tx.conn.by(tx.binding)
@@ -105,8 +116,8 @@ func (tx *Tx) Expand(sql string) (string, error) {
 }
 
 // expand is Expand for a statement about to be sent.
-func (tx *Tx) expand(sql string) (string, error) {
-	if err := tx.level.check(); err != nil {
+func (tx *Tx) expand(ctx context.Context, sql string) (string, error) {
+	if err := tx.usable(ctx); err != nil {
 		return "", err
 	}
 	tx.conn.by(tx.binding)
@@ -115,7 +126,7 @@ func (tx *Tx) expand(sql string) (string, error) {
 
 // Exec is [DB].Exec in the transaction.
 func (tx *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	text, err := tx.expand(sql)
+	text, err := tx.expand(ctx, sql)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
@@ -135,7 +146,7 @@ func (tx *Tx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 }
 
 func (tx *Tx) query(ctx context.Context, sql string, args []any) (*rows, error) {
-	text, err := tx.expand(sql)
+	text, err := tx.expand(ctx, sql)
 	if err != nil {
 		return failedRows(err), err
 	}
@@ -145,7 +156,7 @@ func (tx *Tx) query(ctx context.Context, sql string, args []any) (*rows, error) 
 // SendBatch is [DB].SendBatch in the transaction. The results must be closed
 // before the next statement.
 func (tx *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	err := tx.level.check()
+	err := tx.usable(ctx)
 	if err == nil {
 		err = expandBatch(b, tx.Expand)
 	}

@@ -69,6 +69,18 @@ func (c *txConn) start(ctx context.Context, schema string) (begin bool, err erro
 	return true, nil
 }
 
+// over reports whether an adopted transaction was ended by who began it. Its
+// connection is somebody else's then, and must not even be looked at. pgx refuses
+// to begin in a transaction, for one reason or the other, without doing so.
+func (c *txConn) over(ctx context.Context) bool {
+	if !c.lent {
+		return false
+	}
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{})
+	return errors.Is(c.tx.SendBatch(ctx, b).Close(), pgx.ErrTxClosed)
+}
+
 // by notes whose statement is the next.
 func (c *txConn) by(b *Binding) {
 	c.speaker = b

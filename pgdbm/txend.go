@@ -43,6 +43,9 @@ func (tx *Tx) commit(ctx context.Context) error {
 		return err
 	}
 	level.end()
+	if tx.conn.over(ctx) {
+		return errTxOver
+	}
 	if level.parent == nil {
 		return tx.conn.commit(ctx, tx.binding.Schema)
 	}
@@ -77,6 +80,9 @@ func (tx *Tx) Rollback(ctx context.Context) error {
 		return errLent
 	}
 	level.end()
+	if tx.conn.over(ctx) {
+		return nil
+	}
 	if level.parent == nil {
 		return tx.conn.rollback(ctx, tx.binding.Schema)
 	}
