@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime/debug"
 	"strings"
 
@@ -26,6 +27,9 @@ func copyFrom(ctx context.Context, to copier, table pgx.Identifier, columns []st
 		panic(s.panicked)
 	case err != nil && s.err != nil && sqlState(err) == "57014":
 		err = &sourceError{table: table.Sanitize(), err: s.err, server: err}
+	case err != nil && ctx.Err() != nil && errors.Is(err, net.ErrClosed):
+		// pgx's writer noticed first and closed the connection under its reader
+		err = &contextError{what: "the copy was cancelled", err: ctx.Err(), also: err}
 	}
 	return n, err
 }
