@@ -190,7 +190,7 @@ func TestStartThatRunsOutOfTimeNamesTheFileAndTheOption(t *testing.T) {
 	t.Parallel()
 	slow := module.Module{Name: "slow", Migrations: sqlFiles("1_wait.sql", "select pg_sleep(60);")}
 	app := fx.New(fx.NopLogger, fx.Supply(pgdbm.Config{ConnString: testkit.ConnString(t)}), fxpgdbm.Module, fxpgdbm.Register(slow))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	err := app.Start(ctx)
 	for _, want := range []string{"slow", "1_wait.sql", "raise fx.StartTimeout at the top level"} {
@@ -219,7 +219,7 @@ func TestStopNamesConnectionsThatAreStillOut(t *testing.T) {
 	conn, err := pool.Pgx().Acquire(t.Context())
 	testkit.NoError(t, err)
 	defer conn.Release()
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if err := app.Stop(ctx); err == nil || !strings.Contains(err.Error(), "1 connections are still in use") || !strings.Contains(err.Error(), "fx.StopTimeout") {
 		t.Errorf("got %v", err)
