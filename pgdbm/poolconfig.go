@@ -60,7 +60,7 @@ func (c Config) session(cc *pgx.ConnConfig, cert *clientCert) {
 	if c.StatementCache > 0 {
 		cc.StatementCacheCapacity, cc.DescriptionCacheCapacity = c.StatementCache, c.StatementCache
 	}
-	cc.DialFunc = dialer(cc.ConnectTimeout)
+	cc.DialFunc, cc.BuildFrontend = dialer(cc.ConnectTimeout), hearOut(cc.BuildFrontend)
 	cert.use(cc)
 	params := cc.RuntimeParams
 	maps.Copy(params, c.RuntimeParams)
