@@ -149,11 +149,11 @@ type TLSConfig struct {
 
 // RetryConfig says how [Pool.Connect] waits for a server that is not there yet.
 type RetryConfig struct {
-	Attempts int           // default 5; 1 does not retry
+	Attempts int           // default 6, which is 3 to 6 s; 1 does not retry
 	Delay    time.Duration // before the second attempt; default 200 ms
 	Backoff  float64       // factor from one delay to the next; default 2, and 1 keeps them equal
 	MaxDelay time.Duration // default 5 s, or Delay if that is longer
-	Jitter   float64       // part of each delay that is random, up to 1; default 1, and negative is none
+	Jitter   float64       // part of each delay that is random, up to 1; default 0.5, and negative is none
 }
 
 // PoolerMode is the value of [Config.Pooler].
@@ -183,7 +183,7 @@ func (c Config) withDefaults() Config {
 	def(&c.ConnectRetry.Delay, 200*time.Millisecond)
 	def(&c.ConnectRetry.MaxDelay, max(5*time.Second, c.ConnectRetry.Delay))
 	if c.ConnectRetry.Attempts == 0 {
-		c.ConnectRetry.Attempts = 5
+		c.ConnectRetry.Attempts = 6
 	}
 	if c.History == 0 {
 		c.History = 100
@@ -192,7 +192,7 @@ func (c Config) withDefaults() Config {
 		c.ConnectRetry.Backoff = 2
 	}
 	if c.ConnectRetry.Jitter == 0 {
-		c.ConnectRetry.Jitter = 1
+		c.ConnectRetry.Jitter = 0.5
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -140,6 +140,22 @@ func TestConnectWaitsForALateServer(t *testing.T) {
 	testkit.NoError(t, open(t, cfg).Health(t.Context()))
 }
 
+// Without any settings a server may come up 2 s late, whatever the pauses are.
+func TestConnectWaitsTwoSecondsByDefault(t *testing.T) {
+	t.Parallel()
+	network, address, cfg := target(t)
+	late := filepath.Join(t.TempDir(), ".s.PGSQL.5432")
+	cfg.Host = filepath.Dir(late)
+	waited := time.Duration(0)
+	cfg.Logger = onRetry(func(_ int, pause time.Duration) {
+		before := waited
+		if waited += pause; before < 2*time.Second && waited >= 2*time.Second {
+			serve(t, "unix", late, func(c net.Conn) { pipe(c, network, address) })
+		}
+	})
+	testkit.NoError(t, open(t, cfg).Health(t.Context()))
+}
+
 func TestConnectWaitsForAServerThatIsStarting(t *testing.T) {
 	t.Parallel()
 	network, address, cfg := target(t)

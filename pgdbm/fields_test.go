@@ -161,7 +161,7 @@ func TestOnConnect(t *testing.T) {
 	testkit.Equal(t, setting(t, pool, "work_mem")+setting(t, pool, "enable_seqscan"), "5MBoff")
 
 	_, err := pgdbm.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t), OnConnect: []string{"select 1", "set work_mam to 1"}})
-	testkit.ErrorContains(t, err, "pgdbm: connect (attempt 1 of 5): OnConnect[1]: ", `unrecognized configuration parameter "work_mam"`)
+	testkit.ErrorContains(t, err, "pgdbm: connect (attempt 1 of 6): OnConnect[1]: ", `unrecognized configuration parameter "work_mam"`)
 }
 
 func TestAfterConnectRegistersTypes(t *testing.T) {
@@ -203,7 +203,7 @@ func TestAfterConnectRegistersTypes(t *testing.T) {
 	refused := errors.New("not this one")
 	_, err = pgdbm.Open(t.Context(), pgdbm.Config{ConnString: dsn, AfterConnect: func(context.Context, *pgx.Conn) error { return refused }})
 	testkit.ErrorIs(t, err, refused)
-	testkit.ErrorContains(t, err, "pgdbm: connect (attempt 1 of 5): AfterConnect: not this one")
+	testkit.ErrorContains(t, err, "pgdbm: connect (attempt 1 of 6): AfterConnect: not this one")
 }
 
 // Types that a migration is yet to make, as docs/operations.md has it.

@@ -197,7 +197,7 @@ func TestTLSServerWithoutTLS(t *testing.T) {
 	}
 	proxy := newProxy(t, cc.Host, cc.Port) // a Unix socket never speaks TLS
 	_, err := pgdbm.Open(t.Context(), pgdbm.Config{Host: "127.0.0.1", Port: proxy.port, Database: cc.Database, User: cc.User, Password: cc.Password, TLS: pgdbm.TLSConfig{Mode: "require"}})
-	testkit.ErrorContains(t, err, "attempt 1 of 5", "the server does not speak TLS: turn ssl on there, or set TLS.Mode to disable")
+	testkit.ErrorContains(t, err, "attempt 1 of 6", "the server does not speak TLS: turn ssl on there, or set TLS.Mode to disable")
 	if errors.Is(err, pgdbm.ErrUnavailable) {
 		t.Errorf("%v is taken for something that passes", err)
 	}
