@@ -143,6 +143,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"DB_MAX_CONN_LIFETIME": "3h", "DB_MAX_CONN_IDLE_TIME": "3m", "DB_CONNECT_TIMEOUT": "3s", "DB_ACQUIRE_TIMEOUT": "4s",
 		"DB_STATEMENT_TIMEOUT": "2m", "DB_LOCK_TIMEOUT": "-1s", "DB_IDLE_IN_TRANSACTION_TIMEOUT": "5s", "DB_SLOW_QUERY": "250ms",
 		"DB_APPLICATION_NAME": "app", "DB_POOLER": "transaction", "DB_DIRECT_URL": "postgres://direct/d",
+		"DB_REPLICA_URL": "postgres://replica/d", "DB_WATCHDOG": "6s",
 	} {
 		t.Setenv(name, value)
 	}
@@ -155,6 +156,7 @@ func TestConfigFromEnv(t *testing.T) {
 		MaxConnLifetime: 3 * time.Hour, MaxConnIdleTime: 3 * time.Minute, ConnectTimeout: 3 * time.Second, AcquireTimeout: 4 * time.Second,
 		StatementTimeout: 2 * time.Minute, LockTimeout: -time.Second, IdleInTransactionTimeout: 5 * time.Second, SlowQuery: 250 * time.Millisecond,
 		ApplicationName: "app", Pooler: pgdbm.PoolerTransaction, DirectConnString: "postgres://direct/d",
+		ReplicaConnString: "postgres://replica/d", Watchdog: 6 * time.Second,
 	})
 	testkit.NoError(t, c.Validate())
 

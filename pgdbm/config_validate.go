@@ -28,7 +28,7 @@ func (c Config) validateServer() error {
 		wrong.add("no server: set ConnString or Host, or use ConfigFromEnv")
 	case c.ConnString != "" && (c.Host != "" || c.Port != 0 || c.Database != "" || c.User != ""):
 		wrong.add("ConnString excludes Host, Port, Database and User: set one or the other")
-	case strings.Contains(c.Host, "://"):
+	case strings.Contains(c.Host, "@") || strings.Contains(c.Host, "://"): // there may be a password in it
 		wrong.add("Host is a URL: that is for ConnString")
 	case strings.Count(c.Host, ":") == 1:
 		wrong.add("Host %q has a port in it: set Port, or ConnString for ports that differ", c.Host)

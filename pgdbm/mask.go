@@ -120,6 +120,9 @@ func hide(s string, hidden []span) string {
 // masked returns c without its passwords, and without what has no text.
 func (c Config) masked() Config {
 	c.ConnString, c.DirectConnString, c.ReplicaConnString = Mask(c.ConnString), Mask(c.DirectConnString), Mask(c.ReplicaConnString)
+	if strings.Contains(c.Host, "@") { // what is for ConnString
+		c.Host = hide(c.Host, secretsOfURL(c.Host, 0))
+	}
 	c.Password, c.TLS = hideAll(c.Password), c.TLS.masked()
 	c.RuntimeParams = maps.Clone(c.RuntimeParams)
 	for name, value := range c.RuntimeParams {

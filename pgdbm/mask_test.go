@@ -79,12 +79,23 @@ func TestConfigShowsNoPassword(t *testing.T) {
 	t.Parallel()
 	for _, dsn := range []string{"postgres://u:hunter2a@h/d", "host=h password=hunter2b", "postgres://u:hunter2c@h:notaport/d"} {
 		for how, text := range shown(t, pgdbm.Config{
-			ConnString: dsn, DirectConnString: dsn, Password: "hunter2d", MaxConns: 7, OnConnect: []string{"set x to 'hunter2g'"},
+			ConnString: dsn, DirectConnString: dsn, ReplicaConnString: dsn, Password: "hunter2d", MaxConns: 7, OnConnect: []string{"set x to 'hunter2g'"},
 			TLS: pgdbm.TLSConfig{Mode: "require", KeyPassword: "hunter2e"}, RuntimeParams: map[string]string{"my.secret": "hunter2f"},
 		}) {
 			if strings.Contains(text, "hunter2") || !strings.Contains(text, "KeyPassword:xxxxx") || !strings.Contains(text, "Mode:require") {
 				t.Errorf("%s: %s", how, text)
 			}
+		}
+	}
+	for _, host := range []string{"postgres://u:hunter2@h/d", "u:hunter2@h", "u:hunter2@h:5432"} { // what is for ConnString
+		c := pgdbm.Config{Host: host}
+		for how, text := range shown(t, c) {
+			if strings.Contains(text, "hunter2") {
+				t.Errorf("%s: %s", how, text)
+			}
+		}
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", host, err)
 		}
 	}
 	c := pgdbm.Config{ConnString: "postgres://u:p@h/d", MaxConns: 7, Logger: slog.Default(), ConnectRetry: pgdbm.RetryConfig{Attempts: 3}}
