@@ -44,14 +44,15 @@ func TestFaultsOfAPrimary(t *testing.T) {
 
 	for _, f := range []struct {
 		name   string
+		seen   []string
 		inject func()
 	}{
-		{"server restarted", func() { c.Primary.Restart(t) }},
-		{"a server process crashes", func() { c.Primary.Crash(t) }},
-		{"all sessions terminated", func() {
+		{"server restarted", severed, func() { c.Primary.Restart(t) }},
+		{"a server process crashes", severed, func() { c.Primary.Crash(t) }},
+		{"all sessions terminated", severed, func() {
 			c.Primary.Exec(t, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgdbm'")
 		}},
-		{"read-only for 1 s, no disconnect", func() {
+		{"read-only for 1 s, no disconnect", []string{"ErrReadOnly"}, func() {
 			c.Primary.SetReadOnly(t, true)
 			wait(t, time.Second)
 			c.Primary.SetReadOnly(t, false)
@@ -60,7 +61,7 @@ func TestFaultsOfAPrimary(t *testing.T) {
 		l, at := startLoad(t, m, 8, 20*time.Second), time.Now()
 		f.inject()
 		l.recovered(t, time.Now())
-		l.report(t, f.name, at, "")
+		l.report(t, f.name, at, "", f.seen...)
 	}
 
 	full(t, c)
@@ -73,7 +74,7 @@ func TestFaultsOfAPrimary(t *testing.T) {
 	c.Standby.Promote(t)
 	promoted := time.Now()
 	l.recovered(t, promoted)
-	l.report(t, "primary killed, standby promoted 1 s later", at, sincePromotion(l, promoted))
+	l.report(t, "primary killed, standby promoted 1 s later", at, sincePromotion(l, promoted), severed...)
 }
 
 func sincePromotion(l *load, promoted time.Time) string {
@@ -119,18 +120,18 @@ func TestFrozenPrimary(t *testing.T) {
 	wait(t, 2*time.Second)
 	c.Primary.Thaw(t)
 	l.recovered(t, time.Now())
-	l.report(t, "primary frozen for 2 s, Watchdog 1 s", at, "")
+	l.report(t, "primary frozen for 2 s, Watchdog 1 s", at, "", severed...)
 	for _, line := range []string{"server does not answer, its connections are given up", "server answers again"} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log lacks %q: %s", line, log)
 		}
 	}
 
-	takeOver(t, c, startLoad(t, m, 8, 20*time.Second), "primary frozen, standby promoted 1 s later, Watchdog 1 s")
+	takeOver(t, c, startLoad(t, m, 8, 20*time.Second), "primary frozen, standby promoted 1 s later, Watchdog 1 s", severed...)
 }
 
 // takeOver freezes the primary and promotes the standby.
-func takeOver(t testing.TB, c *testkit.Cluster, l *load, fault string) {
+func takeOver(t testing.TB, c *testkit.Cluster, l *load, fault string, expected ...string) {
 	t.Helper()
 	at := time.Now()
 	c.Primary.Freeze(t)
@@ -138,7 +139,7 @@ func takeOver(t testing.TB, c *testkit.Cluster, l *load, fault string) {
 	c.Standby.Promote(t)
 	promoted := time.Now()
 	l.recovered(t, promoted)
-	l.report(t, fault, at, sincePromotion(l, promoted))
+	l.report(t, fault, at, sincePromotion(l, promoted), expected...)
 }
 
 // What the watchdog is for: it takes a while, so it is no test.
@@ -148,7 +149,8 @@ func BenchmarkFrozenPrimaryWithoutWatchdog(b *testing.B) {
 		m := bind(b, open(b, pgdbm.Config{ConnString: c.ConnString(), MaxConns: 8, ConnectTimeout: 2 * time.Second}), "app")
 		writes(b, m)
 		idle(b, m)
-		takeOver(b, c, startLoad(b, m, 8, 2*time.Second), "the same without Watchdog, deadlines of 2 s, ConnectTimeout 2 s")
+		takeOver(b, c, startLoad(b, m, 8, 2*time.Second), "the same without Watchdog, deadlines of 2 s, ConnectTimeout 2 s",
+			append(severed, "ErrTimeout")...)
 	}
 }
 
@@ -163,12 +165,12 @@ func behindPooler(t *testing.T, c *testkit.Cluster) {
 	wait(t, time.Second)
 	b.Start(t)
 	l.recovered(t, time.Now())
-	l.report(t, "PgBouncer away for 1 s", at, "")
+	l.report(t, "PgBouncer away for 1 s", at, "", severed...)
 
 	l, at = startLoad(t, m, 8, 20*time.Second), time.Now()
 	c.Primary.Restart(t)
 	l.recovered(t, time.Now())
-	l.report(t, "server restarted behind PgBouncer, server_login_retry 1 s", at, "")
+	l.report(t, "server restarted behind PgBouncer, server_login_retry 1 s", at, "", severed...)
 }
 
 // readOnly shows that a pool of one server goes on reading when that takes no

@@ -186,12 +186,21 @@ func (l *load) seen() string {
 	return strings.Join(parts, ", ")
 }
 
+// severed are the classes of errors that callers see whose connections are lost.
+var severed = []string{"ErrUnavailable", "ErrCommitUnknown"}
+
 // report prints a row of the table in docs/operations.md, and ends the load.
-func (l *load) report(t testing.TB, fault string, at time.Time, more string) {
+// Callers may have seen errors of the expected classes alone.
+func (l *load) report(t testing.TB, fault string, at time.Time, more string, expected ...string) {
 	t.Helper()
 	acked, lost := l.stop(t)
 	t.Logf("| %s | %s | %s%s | %d of %d |", fault, l.seen(), l.pause(at).Round(time.Millisecond), more, lost, acked)
 	if lost > 0 {
 		t.Errorf("%s: %d acknowledged writes are lost", fault, lost)
+	}
+	for class := range l.failures {
+		if !slices.Contains(expected, class) {
+			t.Errorf("%s: callers saw %s, and not only %v", fault, l.seen(), expected)
+		}
 	}
 }
