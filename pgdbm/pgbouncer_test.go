@@ -124,7 +124,8 @@ func TestValuesThroughAPooler(t *testing.T) {
 func TestTimeoutsBehindAPooler(t *testing.T) {
 	t.Parallel()
 	b, _ := bouncer(t, "4")
-	m := bind(t, open(t, pgdbm.Config{ConnString: b.ConnString(), StatementTimeout: 50 * time.Millisecond, LockTimeout: 20 * time.Millisecond}), "")
+	patient := bind(t, open(t, pgdbm.Config{ConnString: b.ConnString()}), "")
+	m := bind(t, open(t, pgdbm.Config{ConnString: b.ConnString(), StatementTimeout: 200 * time.Millisecond, LockTimeout: 20 * time.Millisecond}), "")
 	ctx := t.Context()
 	slow := &pgx.Batch{}
 	slow.Queue("select pg_sleep(60)")
@@ -141,14 +142,14 @@ func TestTimeoutsBehindAPooler(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	exec(t, m, "create table t ()")
-	blocked := m.InTx(ctx, func(tx *pgdbm.Tx) error {
+	exec(t, patient, "create table t ()")
+	blocked := patient.InTx(ctx, func(tx *pgdbm.Tx) error {
 		exec(t, tx, "lock table t")
 		return m.InTx(ctx, func(tx *pgdbm.Tx) error { return second(tx.Exec(ctx, "lock table t")) })
 	})
 	testkit.ErrorIs(t, blocked, pgdbm.ErrLocked)
 	for range 8 { // nobody else got the settings
-		got, err := pgdbm.FetchValue[string](ctx, m, "select current_setting('statement_timeout')")
+		got, err := pgdbm.FetchValue[string](ctx, patient, "select current_setting('statement_timeout')")
 		testkit.NoError(t, err)
 		testkit.Equal(t, got, "0")
 	}
