@@ -86,7 +86,7 @@ func (e *Error) fromClient(err error) {
 
 // classOf maps a server's error to its class, nil for none.
 func classOf(pg *pgconn.PgError) error {
-	switch pg.Code {
+	switch stateOf(pg) {
 	case "23505", "23P01":
 		return ErrConflict
 	case "23503":
@@ -119,6 +119,8 @@ func classOf(pg *pgconn.PgError) error {
 	switch {
 	case stalePlan(pg):
 		return ErrRetryable
+	case refusesSettings(pg): // the configuration is wrong
+		return nil
 	case strings.HasPrefix(pg.Code, "22"):
 		return ErrInvalid
 	case strings.HasPrefix(pg.Code, "08"):

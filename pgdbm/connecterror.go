@@ -149,17 +149,21 @@ func alertHint(alert string) string {
 // something else.
 func serverHint(pg *pgconn.PgError) string {
 	has := func(part string) bool { return strings.Contains(pg.Message, part) }
-	switch {
-	case pg.Code == "28P01":
+	switch state := stateOf(pg); {
+	case refusesSettings(pg):
+		return "a pooler answers, which does not take the settings of a session: Config.Pooler must not be none"
+	case state == "28P01":
 		return "check the user and the password (Config.Password, DB_PASSWORD, PGPASSWORD or the password file)"
-	case pg.Code == "3D000":
+	case state == "3D000":
 		return "create the database, or correct its name"
-	case pg.Code != "28000":
+	case state != "28000":
 		return ""
-	case has("valid client certificate"):
+	case has("valid client certificate"), has("client certificate required"):
 		return "set TLS.Cert and TLS.Key"
 	case has("certificate authentication failed"):
 		return "the name (CN) in the client's certificate, TLS.Cert, must be the user's, or mapped to it in pg_ident.conf"
+	case has("TLS connection required"), has("SSL required"):
+		return "the pooler wants an encrypted connection: set TLS.Mode to verify-full"
 	case has("no encryption"):
 		return "pg_hba.conf may want an encrypted connection: set TLS.Mode to verify-full"
 	case has("pg_hba.conf"):

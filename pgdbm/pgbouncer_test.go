@@ -80,6 +80,39 @@ func TestDescribeExecIsRefusedBehindAPooler(t *testing.T) {
 	exec(t, bind(t, open(t, pgdbm.Config{ConnString: direct + "&default_query_exec_mode=describe_exec"}), ""), "select $1::int", 1)
 }
 
+// What a pooler refuses for good is not waited for, and says what to do, as it is
+// with a server.
+func TestPoolerRefuses(t *testing.T) {
+	t.Parallel()
+	b, _ := bouncer(t, "2")
+	for name, c := range map[string]struct {
+		cfg   pgdbm.Config
+		class error
+		want  string
+	}{
+		"a database": {pgdbm.Config{ConnString: b.ConnString() + " dbname=nowhere"}, pgdbm.ErrUndefined, "create the database, or correct its name"},
+		"a user":     {pgdbm.Config{ConnString: b.ConnString() + " user=nobody"}, pgdbm.ErrPermission, "check the user and the password"},
+		"a password": {pgdbm.Config{ConnString: b.ConnString(), Password: secret}, pgdbm.ErrPermission, "check the user and the password"},
+		"settings": {
+			pgdbm.Config{ConnString: b.ConnString(), Pooler: pgdbm.PoolerNone},
+			nil,
+			"a pooler answers, which does not take the settings of a session: Config.Pooler must not be none",
+		},
+	} {
+		_, err := pgdbm.Open(t.Context(), c.cfg)
+		testkit.ErrorContains(t, err, "pgdbm: connect (attempt 1 of 6): ", c.want)
+		e, _ := errors.AsType[*pgdbm.Error](err)
+		if e == nil || e.Class != c.class || strings.Contains(err.Error(), secret) { //nolint:errorlint // the class alone
+			t.Errorf("%s: %v", name, err)
+		}
+		pool, err := pgdbm.New(c.cfg)
+		testkit.NoError(t, err)
+		err = second(bind(t, pool, "").Exec(t.Context(), "select 1"))
+		testkit.ErrorContains(t, err, c.want)
+		testkit.NoError(t, pool.Close(t.Context()))
+	}
+}
+
 func TestOnConnectIsRefusedBehindAPooler(t *testing.T) {
 	t.Parallel()
 	b, _ := bouncer(t, "2")

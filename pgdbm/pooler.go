@@ -94,6 +94,34 @@ func refusesSettings(err error) bool {
 	return ok && pg.Code == "08P01" && strings.Contains(pg.Message, "startup parameter")
 }
 
+// stateOf returns the SQLSTATE of an error: where PgBouncer up to 1.20 refuses a
+// connection for good, and says 08P01 as always, the server's for the same.
+func stateOf(pg *pgconn.PgError) string {
+	if pg.Code != "08P01" || pg.Routine != "" {
+		return pg.Code
+	}
+	for _, r := range refusals {
+		if strings.HasPrefix(pg.Message, r.message) {
+			return r.state
+		}
+	}
+	return pg.Code
+}
+
+// refusals are the beginnings of what PgBouncer says. What it repeats of a server
+// stands behind other words.
+var refusals = []struct{ message, state string }{
+	{"no such database", "3D000"},
+	{"password authentication failed", "28P01"},
+	{"SASL authentication failed", "28P01"},
+	{"no such user", "28P01"},
+	{"login rejected", "28000"},
+	{"certificate authentication failed", "28000"},
+	{"TLS client certificate required", "28000"},
+	{"TLS connection required", "28000"},
+	{"SSL required", "28000"},
+}
+
 // adaptToPooler makes a connection that works through a transaction pooler: no
 // startup parameters but those that PgBouncer tracks, and no prepared
 // statements that outlive a transaction.
