@@ -101,7 +101,7 @@ type Config struct {
 	// descriptions of statements) kept on each connection; default 512 (pgx's).
 	StatementCache int
 
-	Logger  *slog.Logger      // nil logs nothing
+	Logger  *slog.Logger      // nil logs nothing; at debug level also every statement, without its arguments
 	Tracers []pgx.QueryTracer // called in this order; each may implement pgx's further tracer interfaces
 
 	// SlowQuery is the duration from which a statement is logged as slow, with its

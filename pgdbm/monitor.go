@@ -69,7 +69,7 @@ type monitor struct {
 
 // newMonitor returns nil when there is nothing to do.
 func newMonitor(cfg Config) *monitor {
-	if cfg.NoMetrics && cfg.SlowQuery == 0 {
+	if cfg.NoMetrics && cfg.SlowQuery == 0 && !cfg.Logger.Enabled(context.Background(), slog.LevelDebug) {
 		return nil
 	}
 	m := &monitor{log: cfg.Logger, slow: cfg.SlowQuery, plans: cfg.SlowQueryPlan, since: time.Now(), unbound: &Binding{}}
@@ -183,8 +183,11 @@ func (m *monitor) end(ctx context.Context, conn *pgx.Conn, kind callKind, tag pg
 		m.remember(c, dur, slow, err)
 	}
 	st.ended(c, conn.PgConn().TxStatus(), err)
-	if slow {
+	switch {
+	case slow:
 		m.logSlow(ctx, conn, c, dur, err)
+	case m.log.Enabled(ctx, slog.LevelDebug):
+		m.logCall(ctx, slog.LevelDebug, "query", conn, c, dur, err)
 	}
 	*c = call{} // lets go of the text
 }

@@ -10,8 +10,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// logSlow logs a call that took dur, and has it planned.
+// logSlow logs a call that took long, and has it planned.
 func (m *monitor) logSlow(ctx context.Context, conn *pgx.Conn, c *call, dur time.Duration, err error) {
+	texts := m.logCall(ctx, slog.LevelWarn, "slow query", conn, c, dur, err)
+	if p := m.planner.Load(); p != nil && len(texts) == 1 && c.kind != callCopy {
+		p.offer(c.by, texts[0]) //nolint:contextcheck // planning outlives the statement
+	}
+}
+
+// logCall logs a call that took dur, and returns its texts.
+func (m *monitor) logCall(ctx context.Context, level slog.Level, msg string, conn *pgx.Conn, c *call, dur time.Duration, err error) []string {
 	attrs := []slog.Attr{
 		slog.String("module", c.by.Module), slog.String("schema", c.by.Schema), slog.Duration("dur", dur),
 		slog.Int64("rows", c.rows), slog.String("sqlstate", sqlState(err)), slog.Uint64("pid", uint64(conn.PgConn().PID())),
@@ -24,10 +32,8 @@ func (m *monitor) logSlow(ctx context.Context, conn *pgx.Conn, c *call, dur time
 		texts = batchTexts(c.batch)
 	}
 	sql := shorten(strings.Join(texts, ";\n"))
-	m.log.LogAttrs(ctx, slog.LevelWarn, "slow query", append(attrs, slog.String("sql", sql))...)
-	if p := m.planner.Load(); p != nil && len(texts) == 1 && c.kind != callCopy {
-		p.offer(c.by, texts[0]) //nolint:contextcheck // planning outlives the statement
-	}
+	m.log.LogAttrs(ctx, level, msg, append(attrs, slog.String("sql", sql))...)
+	return texts
 }
 
 // batchTexts returns the different texts of a batch, without what travels in

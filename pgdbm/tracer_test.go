@@ -1,12 +1,15 @@
 package pgdbm_test
 
 import (
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
@@ -44,6 +47,27 @@ func TestQuickQueriesAreNotLogged(t *testing.T) {
 	exec(t, m, "select 1")
 	if strings.Contains(log.String(), "slow query") {
 		t.Errorf("log: %s", log)
+	}
+}
+
+// A logger that wants to know everything gets every statement, even where nothing
+// is counted.
+func TestStatementsAreLoggedForDebugging(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []pgdbm.Config{{}, {NoMetrics: true}, {SlowQuery: time.Hour}} {
+		log := &logBuffer{}
+		cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		m := bind(t, open(t, cfg), "app")
+		exec(t, m, "create table {{tables.items}} (name text unique)")
+		exec(t, m, insert, secret)
+		testkit.ErrorIs(t, second(m.Exec(t.Context(), insert, secret)), pgdbm.ErrConflict)
+		testkit.NoError(t, m.InTx(t.Context(), func(tx *pgdbm.Tx) error { return second(tx.Exec(t.Context(), "select 'in a transaction'")) }))
+		testkit.ErrorContains(t, errors.New(log.String()), // for what it lacks
+			`level=DEBUG msg=query module="" schema=app dur=`, ` rows=1 sqlstate="" pid=`, ` sql="insert into \"app\".\"items\" (name) values ($1)"`,
+			"sqlstate=23505", `statements=2 sql="select 'in a transaction'"`, "sql=commit")
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("log: %s", log)
+		}
 	}
 }
 
