@@ -126,5 +126,8 @@ func TestExactNamesOnTheServer(t *testing.T) {
 		if ok, err := m.TableExists(t.Context(), "Order"); err != nil || ok {
 			t.Errorf("%s: TableExists of another case: %t, %v", schema, ok, err)
 		}
+		if _, err := m.TableExists(t.Context(), schema+".order"); err == nil || !strings.Contains(err.Error(), "name an unqualified table of the bound schema") {
+			t.Errorf("%s: TableExists of a qualified name: %v", schema, err)
+		}
 	}
 }

@@ -208,8 +208,11 @@ func (m *Manager) EnsureSchema(ctx context.Context) error {
 }
 
 // TableExists reports whether the bound schema has a table (or view, or
-// partitioned or foreign table) of that name.
+// partitioned or foreign table) of that name, which is unqualified.
 func (m *Manager) TableExists(ctx context.Context, table string) (bool, error) {
+	if _, err := m.Qualify(table); err != nil {
+		return false, err
+	}
 	schema := m.Schema()
 	if schema == "" {
 		schema = "public"
