@@ -151,7 +151,7 @@ func serverHint(pg *pgconn.PgError) string {
 	has := func(part string) bool { return strings.Contains(pg.Message, part) }
 	switch state := stateOf(pg); {
 	case refusesSettings(pg):
-		return "a pooler answers, which does not take the settings of a session: Config.Pooler must not be none"
+		return "a pooler answers, which does not take the settings of a session: Config.Pooler must not be none, and DirectConnString must lead past it"
 	case state == "28P01":
 		return "check the user and the password (Config.Password, DB_PASSWORD, PGPASSWORD or the password file)"
 	case state == "3D000":
