@@ -25,6 +25,8 @@ const errorTables = `
 	create table {{tables.items_123456}} (name text constraint foo_654321 unique, n int constraint n_654321 check (n > 0));
 	create function {{schema}}.raises(text, int) returns int language plpgsql as
 		$$begin raise exception 'no % here, nor %', $1, $2; end$$;
+	create function {{schema}}.fails(text, text) returns int language plpgsql as
+		$$begin raise exception 'no % here', $2 using errcode = $1; end$$;
 	insert into {{tables.items}} (name) values ('` + secret + `');
 	insert into {{tables.refs}} values (1);
 	insert into {{tables.rooms}} values ('[8675309,8675310)');
@@ -84,6 +86,10 @@ var errorCases = map[string]errorCase{
 	"role":        {"select pg_has_role($1::name, 'usage')", []any{secret}, pgdbm.Error{Class: pgdbm.ErrUndefined, Schema: "app"}, "42704", `role "…" does not exist`},
 	"setting":     {"select current_setting($1::text)", []any{secret}, pgdbm.Error{Class: pgdbm.ErrUndefined, Schema: "app"}, "42704", `configuration parameter "…"`},
 	"database":    {"select pg_database_size($1::name)", []any{secret}, pgdbm.Error{Class: pgdbm.ErrUndefined, Schema: "app"}, "3D000", `database "…" does not exist`},
+
+	"serialization": {"select {{schema}}.fails('40001', $1)", []any{secret}, pgdbm.Error{Class: pgdbm.ErrRetryable, Schema: "app"}, "40001", "transaction must retry: no … here (schema app, SQLSTATE 40001); run the whole transaction again"},
+	"deadlock":      {"select {{schema}}.fails('40P01', $1)", []any{secret}, pgdbm.Error{Class: pgdbm.ErrRetryable, Schema: "app"}, "40P01", "lock rows in the same order everywhere"},
+	"lost":          {"select {{schema}}.fails('08006', $1)", []any{secret}, pgdbm.Error{Class: pgdbm.ErrUnavailable, Schema: "app"}, "08006", "server unavailable: no … here (schema app, SQLSTATE 08006)"},
 
 	"raised":    {"select {{schema}}.raises($1, $2)", []any{secret, secretNumber}, pgdbm.Error{Schema: "app"}, "P0001", "no … here, nor … (schema app, SQLSTATE P0001)"},
 	"character": {"select chr($1)", []any{secretNumber}, pgdbm.Error{Schema: "app"}, "54000", "requested character too large for encoding: …"},
