@@ -2,7 +2,9 @@ package pgdbm_test
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,13 +14,62 @@ import (
 
 // Each operation through a Manager beside the same on the bare pgx pool.
 func BenchmarkAgainstPgx(b *testing.B) {
+	for _, op := range duels(b) {
+		for name, fn := range map[string]func() error{"pgx": op.pgx, "pgdbm": op.ours} {
+			b.Run(op.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := fn(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// The same in turns: whatever else the machine does meets both, so that the ratio
+// of their medians tells something on a busy machine, too.
+func BenchmarkRatioToPgx(b *testing.B) {
+	for _, op := range duels(b) {
+		b.Run(op.name, func(b *testing.B) {
+			var took [2][]time.Duration
+			sides := [2]func() error{op.pgx, op.ours}
+			for first := 0; b.Loop(); first = 1 - first {
+				for _, i := range [2]int{first, 1 - first} {
+					begin := time.Now()
+					if err := sides[i](); err != nil {
+						b.Fatal(err)
+					}
+					took[i] = append(took[i], time.Since(begin))
+				}
+			}
+			for _, all := range took {
+				slices.Sort(all)
+			}
+			pgx, ours := took[0][len(took[0])/2], took[1][len(took[1])/2]
+			b.ReportMetric(float64(ours)/float64(pgx), "ratio")
+			b.ReportMetric(float64(pgx), "pgx-ns")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// duel is an operation on the bare pgx pool, and through a Manager.
+type duel struct {
+	name      string
+	pgx, ours func() error
+}
+
+func duels(b *testing.B) []duel {
+	b.Helper()
 	m := setup(b)
 	ctx := b.Context()
 	raw, err := pgxpool.New(ctx, m.Pool().Pgx().Config().ConnString())
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer raw.Close()
+	b.Cleanup(raw.Close)
 	exec(b, m, "insert into {{tables.items}} (name, n) select 'name ' || g, g from generate_series(1, 100) g")
 	scanAll := func(rows pgx.Rows, err error) error {
 		if err != nil {
@@ -36,11 +87,7 @@ func BenchmarkAgainstPgx(b *testing.B) {
 		many = `select id, name from "app"."items"`
 		upd  = `update "app"."items" set n = n where id = $1`
 	)
-	for _, op := range []struct {
-		name string
-		pgx  func() error
-		ours func() error
-	}{
+	return []duel{
 		{
 			"QueryRow",
 			func() error { return raw.QueryRow(ctx, one, 7).Scan(new(string)) },
@@ -67,17 +114,6 @@ func BenchmarkAgainstPgx(b *testing.B) {
 				return m.InTx(ctx, func(tx *pgdbm.Tx) error { return three(ctx, tx, "update {{tables.items}} set n = n where id = $1") })
 			},
 		},
-	} {
-		for name, fn := range map[string]func() error{"pgx": op.pgx, "pgdbm": op.ours} {
-			b.Run(op.name+"/"+name, func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					if err := fn(); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
 	}
 }
 
