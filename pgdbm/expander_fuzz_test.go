@@ -60,7 +60,8 @@ func compose(recipe string) (text string, parts []piece) {
 	var b strings.Builder
 	for recipe != "" {
 		c, rest := recipe[0], recipe[1:]
-		name, after, _ := strings.Cut(rest, "\x02")
+		name, after, _ := strings.Cut(rest[:min(len(rest), 100)], "\x02") // of a long recipe not all, again and again
+		after += rest[min(len(rest), 100):]
 		switch {
 		case c == 0:
 			b.WriteString("{{schema}}")
