@@ -29,7 +29,7 @@ func copyFrom(ctx context.Context, to copier, table pgx.Identifier, columns []st
 		err = &sourceError{table: table.Sanitize(), err: s.err, server: err}
 	case err != nil && ctx.Err() != nil && errors.Is(err, net.ErrClosed):
 		// pgx's writer noticed first and closed the connection under its reader
-		err = &contextError{what: "the copy was cancelled", err: ctx.Err(), also: err}
+		err = fmt.Errorf("the copy was cancelled: %w (%w)", ctx.Err(), err)
 	}
 	return n, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -71,6 +72,9 @@ func TestACopyThatIsCancelledSaysSo(t *testing.T) {
 				late.Store(false)
 				if e, _ := errors.AsType[*pgdbm.Error](err); e == nil || e.Class != c.class || !errors.Is(err, c.is) { //nolint:errorlint // the class alone
 					t.Errorf("got %v", err)
+				}
+				if err == nil || strings.Count(err.Error(), "pgdbm: ") != 1 {
+					t.Errorf("the package's prefix: %v", err)
 				}
 				return err
 			}
