@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,13 +27,31 @@ type Binding struct {
 	// {{tables.x.t}} name any schema literally; empty forbids it altogether.
 	Modules map[string]string
 
+	// ExecMode is how the manager's statements, batches and COPY are run; 0 is the
+	// pool's way. A mode as the first argument of a statement wins. It is for fleets
+	// of more schemas than a connection keeps statements of, see
+	// [Config.StatementCache]: in pgx.QueryExecModeExec every statement takes one
+	// round trip. Behind a transaction pooler cache_statement is cache_describe.
+	// pgx.QueryExecModeDescribeExec is refused, and on a borrowed pool every mode.
+	//
+	// In pgx.QueryExecModeExec and SimpleProtocol the server does not say what the
+	// parameters are: the Go type alone decides what is sent. Maps, structs, and
+	// slices of those are sent as JSON, unless they have a text of their own
+	// (driver.Valuer, fmt.Stringer); other slices as arrays. So a slice of scalars
+	// for a jsonb column must be json.RawMessage, as must []byte that holds JSON,
+	// and []byte for a text column must be a string: as []byte it would be stored in
+	// hexadecimal. A struct for a composite type needs RegisterDefaultPgType in
+	// [Config.AfterConnect].
+	ExecMode pgx.QueryExecMode
+
 	counters *counters // of its statements; nil: not counted
 	scope    string    // the same for bindings whose templates mean the same
+	schema   unique.Handle[string]
 }
 
 // clone returns a copy that nobody else can change.
 func (b *Binding) clone() *Binding {
-	c := &Binding{Module: b.Module, Schema: b.Schema, Modules: maps.Clone(b.Modules), scope: b.Schema}
+	c := &Binding{Module: b.Module, Schema: b.Schema, Modules: maps.Clone(b.Modules), ExecMode: b.ExecMode, scope: b.Schema, schema: unique.Make(b.Schema)}
 	if b.Modules != nil || b.Module != "" { // names hold no dots and no equal signs
 		parts := []string{b.Module, b.Schema}
 		for _, name := range slices.Sorted(maps.Keys(b.Modules)) {

@@ -98,8 +98,19 @@ type Config struct {
 	ReplicaConnString string
 
 	// StatementCache is the number of prepared statements (behind a pooler:
-	// descriptions of statements) kept on each connection; default 512 (pgx's).
+	// descriptions of statements) kept on each connection; default 512 (pgx's). Each
+	// schema has its own: where more are in use than are kept, a statement takes
+	// three round trips. A larger cache takes memory of the server for each
+	// statement, and of this process; the alternative is [Binding].ExecMode.
 	StatementCache int
+
+	// MaxSchemasPerConn is how many schemas a connection serves: with the managers
+	// of more it is closed when it is released, and the pool opens another. A server
+	// process keeps some 13 kB for each table that it ever touched and gives nothing
+	// back. Only the schemas that managers are bound to count. Behind a transaction
+	// pooler, whose connections to the server are not ours, and on a borrowed pool it
+	// does not apply. Default 500; negative: no limit.
+	MaxSchemasPerConn int
 
 	Logger  *slog.Logger      // nil logs nothing; at debug level also every statement, without its arguments
 	Tracers []pgx.QueryTracer // called in this order; each may implement pgx's further tracer interfaces
@@ -184,6 +195,9 @@ func (c Config) withDefaults() Config {
 	def(&c.ConnectRetry.MaxDelay, max(5*time.Second, c.ConnectRetry.Delay))
 	if c.ConnectRetry.Attempts == 0 {
 		c.ConnectRetry.Attempts = 6
+	}
+	if c.MaxSchemasPerConn == 0 {
+		c.MaxSchemasPerConn = defaultMaxSchemasPerConn
 	}
 	if c.History == 0 {
 		c.History = 100

@@ -107,7 +107,7 @@ var errStarting = errors.New("pgdbm: the pool does not connect before it is used
 // hook completes pgx's configuration with what depends on the pool's state.
 func (p *Pool) hook(pc *pgxpool.Config) {
 	p.held = &holders{}
-	pc.ConnConfig.Tracer = chain(append([]pgx.QueryTracer{p.held}, p.monitor.before(p.cfg.Tracers)...))
+	pc.ConnConfig.Tracer = chain(append(append([]pgx.QueryTracer{p.held}, p.monitor.before(p.cfg.Tracers)...), serviceTracer{p}))
 	pc.BeforeConnect = func(ctx context.Context, cc *pgx.ConnConfig) error {
 		if ctx.Value(starting{}) != nil {
 			return errStarting
@@ -148,7 +148,7 @@ func (p *Pool) beforeConnect(ctx context.Context, cc *pgx.ConnConfig) error {
 func (p *Pool) afterConnect(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, conn.Config().ConnectTimeout)
 	defer cancel()
-	teachJSON(conn)
+	teachUntyped(conn)
 	for i, sql := range p.cfg.OnConnect {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return within(fmt.Sprintf("OnConnect[%d]", i), classify(err, "", sql))

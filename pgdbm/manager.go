@@ -177,7 +177,8 @@ func (m *Manager) Adopt(tx pgx.Tx) *Tx {
 // Acquire takes a connection out of the pool; the caller must Release it. It is
 // for what the other methods cannot do. Leave the session as it was: SET
 // without LOCAL, session locks and temporary tables would reach whoever gets
-// the connection next, and behind a transaction pooler somebody else at once.
+// the connection next, and behind a transaction pooler somebody else at once. The
+// connection runs statements in the mode of m; see [Binding].ExecMode.
 func (m *Manager) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return m.acquire(ctx)
 }
@@ -186,6 +187,9 @@ func (m *Manager) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
 func (m *Manager) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	conn, err := m.pool.acquire(ctx)
 	m.pool.monitor.acquired(conn, m.binding, err)
+	if err == nil {
+		m.binding.speaks(conn.Conn(), false)
+	}
 	return conn, err
 }
 

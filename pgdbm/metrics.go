@@ -15,9 +15,10 @@ import (
 
 // Metrics is a snapshot of what a pool has counted since it was made.
 type Metrics struct {
-	Since   time.Time       // when counting began
-	Pool    *pgxpool.Stat   // connections, and waits for them
-	Modules []ModuleMetrics // in the order of their names
+	Since                  time.Time       // when counting began
+	Pool                   *pgxpool.Stat   // connections, and waits for them
+	MaxSchemasDestroyCount int64           // connections that were closed for [Config.MaxSchemasPerConn]
+	Modules                []ModuleMetrics // in the order of their names
 
 	// The last [Config.History] statements, and the last as many that failed or
 	// took [Config.SlowQuery] or longer; the latest first.
@@ -57,7 +58,7 @@ type ModuleMetrics struct {
 // Nothing is counted with [Config.NoMetrics], nor on a borrowed pool that was made
 // without [NewTracer]: Modules is empty then.
 func (p *Pool) Metrics() Metrics {
-	m := Metrics{Pool: p.pgx.Stat()}
+	m := Metrics{Pool: p.pgx.Stat(), MaxSchemasDestroyCount: p.retired.Load()}
 	if p.monitor == nil {
 		return m
 	}

@@ -39,6 +39,7 @@ type Pool struct {
 	renewed    atomic.Int64         // when that was last raised, in Unix nanoseconds
 	absent     atomic.Int64         // since when the server is; 0: it is there
 	exhausted  atomic.Int64         // when it was last logged
+	retired    atomic.Int64         // connections, for MaxSchemasPerConn
 	closing    sync.Once
 	closed     atomic.Bool
 	ended      chan struct{} // closed with the pool
@@ -168,7 +169,7 @@ func (p *Pool) Manager(schema string) (*Manager, error) {
 
 // Bind makes the manager of a module. It copies b.
 func (p *Pool) Bind(b Binding) (*Manager, error) {
-	if err := b.validate(); err != nil {
+	if err := errors.Join(b.validate(), p.admits(b.ExecMode)); err != nil {
 		return nil, err
 	}
 	binding := b.clone()

@@ -60,6 +60,7 @@ func (d *reader) conn(ctx context.Context) (*pgxpool.Conn, *Pool, error) {
 	if r := primary.replica; r != nil {
 		if conn := r.acquire(ctx, d.token); conn != nil {
 			primary.monitor.acquired(conn, d.m.binding, nil)
+			d.m.binding.speaks(conn.Conn(), false)
 			return conn, r.pool, nil
 		}
 	}

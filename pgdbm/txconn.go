@@ -87,8 +87,10 @@ func (c *txConn) by(b *Binding) {
 	switch {
 	case c.conn != nil:
 		c.pool.monitor.speaks(c.conn.Conn(), b)
+		b.speaks(c.conn.Conn(), false)
 	case c.lent:
 		c.pool.monitor.speaks(c.tx.Conn(), b)
+		b.speaks(c.tx.Conn(), true)
 	}
 }
 
