@@ -5,6 +5,8 @@ import (
 	"iter"
 	"net"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // For tests of what a test cannot make a server say, or cannot see.
@@ -24,3 +26,6 @@ func ClassifyWith(err error, args ...any) error { return classify(err, "", "sele
 func (m *Manager) ListenWithin(ctx context.Context, idle, answer time.Duration, channels ...string) iter.Seq2[Notification, error] {
 	return m.listen(ctx, idle, answer, channels)
 }
+
+// Speaks is what happens before each statement of m on conn.
+func (m *Manager) Speaks(conn *pgx.Conn) { m.binding.speaks(conn, false) }
