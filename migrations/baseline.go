@@ -21,7 +21,7 @@ func (m *Migrator) Baseline(ctx context.Context, module string, to int64) (*Repo
 		return report, err
 	}
 	for _, t := range targets {
-		if !slices.ContainsFunc(t.files(), func(f *file) bool { return f.Kind == KindSQL && f.Version == to }) {
+		if !slices.ContainsFunc(t.files(), func(f *file) bool { return f.Version > 0 && f.Version == to }) {
 			return report, fmt.Errorf("migrations: Baseline: module %s has no version %d", module, to)
 		}
 	}
@@ -49,7 +49,7 @@ func (s *session) baseline(ctx context.Context, t *target, to int64, report *Rep
 		return fmt.Errorf("Baseline: %d migrations are recorded already; a baseline is for a schema without any", n)
 	}
 	var requests []request
-	files := lo.Filter(t.files(), func(f *file, _ int) bool { return f.Kind == KindSQL && f.Version <= to })
+	files := lo.Filter(t.files(), func(f *file, _ int) bool { return f.Version > 0 && f.Version <= to })
 	for _, f := range files {
 		recorded := *f
 		recorded.Kind = KindBaseline

@@ -63,7 +63,7 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 	for _, f := range t.files() {
 		r, found := byKey[f.Key]
 		if found && r.Status == StatusApplied {
-			if f.Kind == KindSQL && r.Algorithm == checksumAlgorithm && r.Checksum != f.Checksum {
+			if f.Kind != KindRepeatable && r.Algorithm == checksumAlgorithm && r.Checksum != f.Checksum {
 				errs = append(errs, t.failFile(f.File, fmt.Errorf("%w: its checksum was %s and is %s; restore the file, and put the change into a new one",
 					ErrDrift, r.Checksum[:min(12, len(r.Checksum))], f.Checksum[:12])))
 			}

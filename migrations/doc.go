@@ -19,6 +19,9 @@
 // 0042_name.up.sql and 20250102_150405_name.sql are accepted too. Any other
 // *.sql at the root is an error; other files and folders are ignored.
 //
+// What SQL cannot compute is a [GoMigration]: a function that runs among the
+// files, in the same way.
+//
 // # Templates
 //
 // {{schema}}, {{tables.t}} and {{tables.module.t}} expand to quoted names,

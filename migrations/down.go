@@ -110,6 +110,9 @@ func (t *target) downScript(r Record) (*script, error) {
 			return checkDown(t, f.down)
 		}
 	}
+	if r.Kind == KindGo {
+		return nil, t.fail(fmt.Errorf("%s is a Go migration without a Down function here; give it one, or write a new migration that undoes it", name))
+	}
 	if r.DownSQL == "" {
 		return nil, t.fail(fmt.Errorf("%s has no down file, neither here nor recorded; write %s.down.sql, or a new migration that undoes it", name, name))
 	}

@@ -110,6 +110,14 @@ func (s *session) dryRunFile(ctx context.Context, t *target, p pending) error {
 	}
 	lock, timeout := s.m.timeouts(p.up)
 	requests := []request{t.local(lock, timeout)}
+	if p.up.fn != nil {
+		if err := exec(ctx, s.conn, requests...); err != nil {
+			return t.failFile(p.File, err)
+		}
+		if err := s.call(ctx, t, p.up); err != nil {
+			return t.failGo(p.up, err, nil)
+		}
+	}
 	for _, st := range statements {
 		requests = append(requests, request{sql: st.sql})
 	}

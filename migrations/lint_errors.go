@@ -8,28 +8,15 @@ import (
 )
 
 func checkTxControl(l *linter, st statement) {
-	t := st.sample
-	verb := t.verb(1)
-	switch verb {
-	case "begin", "commit", "end", "abort":
-	case "start", "prepare":
-		if !t.has(1, "transaction") {
-			return
-		}
-	case "rollback":
-		for _, tok := range t.list[:min(4, len(t.list))] { // ROLLBACK [WORK|TRANSACTION] TO [SAVEPOINT] x
-			if tok.Is("to") {
-				return
-			}
-		}
-	default:
+	verb := controlsTx(st.sample)
+	if verb == "" {
 		return
 	}
 	hint := "take it out: each file is one transaction already"
 	if l.script.directives.noTransaction {
 		hint = "take it out: each statement of a no-transaction file commits by itself; split the file where a transaction is needed"
 	}
-	l.reportToken(ruleTxControl, st, t.list[0], strings.ToUpper(verb)+" controls the transaction", hint)
+	l.reportToken(ruleTxControl, st, st.sample.list[0], verb+" controls the transaction", hint)
 }
 
 func checkCopy(l *linter, st statement) {

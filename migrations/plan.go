@@ -23,7 +23,7 @@ type Step struct {
 	Transactional bool
 	OutOfOrder    bool
 	Resume        int                // statements that a failed run has executed; they are not run again
-	Statements    []PlannedStatement // all of the file
+	Statements    []PlannedStatement // all of the file; none of a Go function
 	Findings      []Finding          // warnings about the file
 }
 
@@ -94,6 +94,9 @@ func (p *Plan) String() string {
 		mode := "one transaction"
 		if !s.Transactional {
 			mode = "no transaction"
+		}
+		if s.Kind == KindGo {
+			mode = "Go function, " + mode
 		}
 		fmt.Fprintf(&b, "-- %s@%s %s (%s)\n", s.Module, s.Schema, s.File, mode)
 		for _, f := range s.Findings {

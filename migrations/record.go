@@ -13,7 +13,8 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// Status of a [Record]. Running and failed occur only for no-transaction files.
+// Status of a [Record]. Running and failed occur only for no-transaction files, and
+// for Go functions that ended their transaction themselves.
 const (
 	StatusApplied = "applied"
 	StatusRunning = "running"
@@ -151,7 +152,7 @@ func (t *target) fence(f *file, status string, p pending, cfg Config, host strin
 		version = fmt.Sprint(f.Version)
 	}
 	var down any
-	if f.down != nil {
+	if f.down != nil && f.down.fn == nil {
 		down = f.down.text
 	}
 	return request{

@@ -16,6 +16,9 @@ type script struct {
 	checksum   string
 	directives directives
 	statements []statement
+
+	fn       GoFunc // instead of statements
+	declared string // where fn is
 }
 
 // statement is one statement of a script.

@@ -29,6 +29,7 @@ type session struct {
 	checks bool    // the server has client_connection_check_interval
 	locked *target // whose lock we hold
 	dirty  bool    // a file has run since the settings were made
+	cached bool    // pgx may remember prepared statements
 }
 
 // openSession takes a connection and makes it ours. The caller closes it.
@@ -102,6 +103,12 @@ func (s *session) reset(ctx context.Context) error {
 		return err
 	}
 	s.dirty = false
+	if s.cached { // those that have just been deallocated
+		if err := s.pgx.DeallocateAll(ctx); err != nil {
+			return err
+		}
+		s.cached = false
+	}
 	if s.locked != nil && got[len(got)-1].rows[0][1] != "t" {
 		return fmt.Errorf("%w; does the file before run DISCARD ALL or pg_advisory_unlock_all?", ErrLockLost)
 	}

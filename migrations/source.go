@@ -18,17 +18,18 @@ type Kind string
 // The kinds of migrations, as the tracking table stores them.
 const (
 	KindSQL        Kind = "sql"
+	KindGo         Kind = "go"
 	KindRepeatable Kind = "repeatable"
 	KindBaseline   Kind = "baseline" // declared to be applied by Migrator.Baseline, never run
 )
 
-// Migration describes a file of a [Source].
+// Migration describes a file or function of a [Source].
 type Migration struct {
 	Key           string // in the tracking table: "v:" and 19 digits, or "r:" and the name
 	Version       int64  // 0 when repeatable
 	Name          string
 	Kind          Kind
-	File          string
+	File          string // of a Go migration, version and name: 42_backfill
 	DownFile      string // "" when there is none
 	Checksum      string
 	Transactional bool // false: pgdbm:no-transaction
@@ -37,6 +38,10 @@ type Migration struct {
 
 // LoadOptions says how [Load] reads. The zero value is useful.
 type LoadOptions struct {
+	// Go are migrations that are functions. They run among the files, in the order
+	// of all versions.
+	Go []GoMigration
+
 	// Vars are the values of {{var.name}}. They are inserted as they are, and
 	// must stand for a part of one statement. Checksums do not cover them.
 	Vars map[string]string
@@ -62,7 +67,8 @@ type file struct {
 	down *script // nil when there is none
 }
 
-// Load reads the *.sql files at the root of fsys. A nil fsys has none.
+// Load reads the *.sql files at the root of fsys, and takes the functions of opts
+// along. A nil fsys has no files.
 //
 // The error is a [*LoadError] with everything that is wrong in all files, or
 // the error of fsys. Files of other kinds, names that begin with a dot, and
@@ -73,10 +79,11 @@ func Load(fsys fs.FS, opts LoadOptions) (*Source, error) {
 	if err := l.checkOptions(opts); err != nil {
 		return nil, err
 	}
-	if fsys != nil {
-		if err := s.read(fsys, l); err != nil {
-			return nil, err
-		}
+	for _, g := range opts.Go {
+		s.files = append(s.files, g.file())
+	}
+	if err := s.read(fsys, l); err != nil {
+		return nil, err
 	}
 	var failed []Finding
 	for _, f := range l.findings {
@@ -122,6 +129,9 @@ func (s *Source) Lint() []Finding {
 
 func (l *linter) checkOptions(opts LoadOptions) error {
 	var errs []error
+	for _, g := range opts.Go {
+		errs = append(errs, g.validate())
+	}
 	for _, name := range slices.Sorted(maps.Keys(opts.Vars)) {
 		if !sqltmpl.ValidName(name) {
 			errs = append(errs, fmt.Errorf("migrations: variable %q: names are a letter or _ followed by up to 62 letters, digits or _", name))
@@ -150,9 +160,12 @@ type named struct {
 }
 
 func (s *Source) read(fsys fs.FS, l *linter) error {
-	entries, err := fs.ReadDir(fsys, ".")
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
+	var entries []fs.DirEntry
+	if fsys != nil {
+		var err error
+		if entries, err = fs.ReadDir(fsys, "."); err != nil {
+			return fmt.Errorf("migrations: %w", err)
+		}
 	}
 	var ups, downs []named
 	for _, e := range entries {
@@ -213,9 +226,9 @@ func newFile(n named, sc *script) *file {
 // compareFiles orders versioned files by version before repeatables by name.
 func compareFiles(a, b *file) int {
 	switch {
-	case a.Kind != b.Kind && a.Kind == KindRepeatable:
+	case a.Version == 0 && b.Version > 0:
 		return 1
-	case a.Kind != b.Kind:
+	case a.Version > 0 && b.Version == 0:
 		return -1
 	default:
 		return strings.Compare(a.Key+"\x00"+a.File, b.Key+"\x00"+b.File)
@@ -228,11 +241,11 @@ func (s *Source) checkUnique(l *linter) {
 		if a.Key != b.Key {
 			continue
 		}
-		what := fmt.Sprintf("has the same version %d as %s", b.Version, a.File)
+		what := fmt.Sprintf("has the same version %d as %s", b.Version, a.place())
 		if b.Kind == KindRepeatable {
-			what = "has the same name as " + a.File
+			what = "has the same name as " + a.place()
 		}
-		l.add(ruleVersion, Position{File: b.File}, "", what, "renumber one of them")
+		l.add(ruleVersion, Position{File: b.place()}, "", what, "renumber one of them")
 	}
 }
 

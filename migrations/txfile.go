@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -20,9 +21,18 @@ func (s *session) runTx(ctx context.Context, t *target, p pending) (outcome, err
 	if p.up.directives.exclusive {
 		keys = append(keys, exclusiveKey)
 	}
-	fence := t.fence(p.file, StatusApplied, p, s.m.cfg, s.m.host)
+	status := StatusApplied
+	if p.up.fn != nil { // should it end the transaction all the same, it has not finished
+		status = StatusRunning
+	}
+	fence := t.fence(p.file, status, p, s.m.cfg, s.m.host)
 	finish := func(xact string) request { return t.finish(p.file, xact) }
-	return s.inXact(ctx, t, p.up, fence, finish, keys...)
+	out, err := s.inXact(ctx, t, p.up, fence, finish, keys...)
+	if e, ok := errors.AsType[*MigrationError](err); ok && p.up.fn != nil && errors.Is(err, ErrTxControl) {
+		s.rollback(ctx)
+		err = s.recordFailure(ctx, t, p.file, e)
+	}
+	return out, err
 }
 
 // inXact runs a script in one transaction. It begins with the fence, which
@@ -55,7 +65,12 @@ func (s *session) inXact(ctx context.Context, t *target, sc *script, fence reque
 		return skipped, nil
 	}
 	pid, xact := claim[0][0], claim[0][1]
-	if err := s.runStatements(ctx, t, sc, statements, pid, xact, finish(xact)); err != nil {
+	if sc.fn != nil {
+		err = s.runGo(ctx, t, sc, pid, xact, finish(xact))
+	} else {
+		err = s.runStatements(ctx, t, sc, statements, pid, xact, finish(xact))
+	}
+	if err != nil {
 		return 0, err
 	}
 	if err := s.commit(ctx, xact); err != nil {
@@ -72,12 +87,9 @@ func (s *session) runStatements(ctx context.Context, t *target, sc *script, stat
 	for _, st := range statements {
 		requests = append(requests, request{sql: st.sql})
 	}
-	requests = append(requests, s.ownRole()...) // the file may have changed it
-	proof := len(requests)
-	requests = append(requests, request{sql: "select pg_current_xact_id()", keep: true}, finish, request{sql: t.writeHeads()})
-	if s.pooled { // what the file has set would reach the pooler's other clients
-		requests = append(requests, request{sql: "reset all"})
-	}
+	ending, proof := s.ending(t, finish)
+	proof += len(requests)
+	requests = append(requests, ending...)
 	w := s.m.watchBlockers(ctx, t, sc.file, pid, lock)
 	defer w.stop() // an Observer may panic
 	got, failed, err := pipeline(ctx, s.conn, requests, func(i int) {
@@ -93,6 +105,18 @@ func (s *session) runStatements(ctx context.Context, t *target, sc *script, stat
 		return t.failFile(sc.file, fmt.Errorf("%w: the file ended the transaction that it ran in", ErrTxControl))
 	}
 	return nil
+}
+
+// ending are the requests that complete a transaction before its commit. The
+// response of the one at proof is the transaction's id.
+func (s *session) ending(t *target, finish request) (requests []request, proof int) {
+	requests = s.ownRole() // the file may have changed it
+	proof = len(requests)
+	requests = append(requests, request{sql: "select pg_current_xact_id()", keep: true}, finish, request{sql: t.writeHeads()})
+	if s.pooled { // what the file has set would reach the pooler's other clients
+		requests = append(requests, request{sql: "reset all"})
+	}
+	return requests, proof
 }
 
 // failRequest wraps the failure of the i-th statement of a script, or, where there

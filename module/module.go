@@ -5,6 +5,8 @@ package module
 import (
 	"fmt"
 	"io/fs"
+
+	"github.com/pgdbm/pgdbm-go/migrations"
 )
 
 // Module is one service's data, as plain values: declare it as a package
@@ -21,6 +23,10 @@ type Module struct {
 
 	// Migrations has the module's *.sql files at its root; see [Sub]. Nil for none.
 	Migrations fs.FS
+
+	// Load says how the migrations are read: migrations written in Go, variables,
+	// lint rules.
+	Load migrations.LoadOptions
 
 	// DependsOn are the modules whose tables this one's SQL may name. They are
 	// migrated first, and join the set by themselves.

@@ -41,7 +41,7 @@ func NewSet(pool *pgdbm.Pool, modules ...Module) (*Set, error) {
 	schemas := lo.SliceToMap(order, func(m Module) (string, string) { return m.Name, m.schema() })
 	var errs []error
 	for _, m := range order {
-		source, err := migrations.Load(m.Migrations, migrations.LoadOptions{})
+		source, err := migrations.Load(m.Migrations, m.Load)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("module: %q: %w", m.Name, err))
 		}
