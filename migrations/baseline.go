@@ -48,15 +48,8 @@ func (s *session) baseline(ctx context.Context, t *target, to int64, report *Rep
 	if n := len(rows[t]); n > 0 {
 		return fmt.Errorf("Baseline: %d migrations are recorded already; a baseline is for a schema without any", n)
 	}
-	var requests []request
 	files := lo.Filter(t.files(), func(f *file, _ int) bool { return f.Version > 0 && f.Version <= to })
-	for _, f := range files {
-		recorded := *f
-		recorded.Kind = KindBaseline
-		requests = append(requests, t.fence(&recorded, StatusApplied, pending{file: &recorded}, s.m.cfg, s.m.host), t.finish(f, ""))
-	}
-	requests = append(requests, request{sql: t.writeHeads()})
-	if err := exec(ctx, s.conn, requests...); err != nil {
+	if err := exec(ctx, s.conn, t.recordUnrun(files, s.m), request{sql: t.writeHeads()}); err != nil {
 		return during("recording the baseline", err)
 	}
 	reader := s.conn.ExecParams(ctx, "commit", nil, nil, nil, nil).Read()

@@ -13,6 +13,7 @@ type pending struct {
 	resume     int      // statements that a failed run has executed
 	executed   []string // their hashes
 	outOfOrder bool
+	instead    []*file // of a checkpoint: the files that it is run for
 }
 
 // hashes returns the hashes of the statements that are not run again.
@@ -26,6 +27,7 @@ type decision struct {
 	newer   []Record // applied, above everything that we have
 	failed  []Record // no-transaction files that did not finish
 	orphans []Record // repeatable files that we do not have
+	marks   []*file  // checkpoints to be recorded without being run, behind pending
 }
 
 // decide compares a target's rows with its files. The error joins all drift,
@@ -38,6 +40,9 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 		have  = make(map[string]bool, len(t.files()))
 		last  int64 // our highest version
 	)
+	reach, err := t.coverage(rows, s.to)
+	errs = append(errs, err)
+	d.marks = reach.marks
 	for _, f := range t.files() {
 		have[f.Key] = true
 		last = max(last, f.Version)
@@ -56,6 +61,7 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 			d.orphans = append(d.orphans, r)
 		case r.Version > last:
 			d.newer = append(d.newer, r)
+		case r.Version < reach.unknown:
 		default:
 			errs = append(errs, t.fail(fmt.Errorf("%w: version %d (%s) is recorded, but there is no such file; restore it", ErrUnknownApplied, r.Version, r.Name)))
 		}
@@ -74,7 +80,13 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 		if s.to > 0 && (f.Kind == KindRepeatable || f.Version > s.to) {
 			continue
 		}
+		if !found && reach.needless(f) {
+			continue
+		}
 		p := pending{file: f, outOfOrder: f.Version > 0 && f.Version < d.head}
+		if f == reach.start {
+			p.instead = t.below(f.Version)
+		}
 		if p.outOfOrder && !outOfOrder && !f.up.directives.outOfOrder && !found {
 			errs = append(errs, t.failFile(f.File, fmt.Errorf(
 				"%w: version %d is applied; renumber the file, or allow it with -- pgdbm:out-of-order or Config.OutOfOrder", ErrOutOfOrder, d.head)))

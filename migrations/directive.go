@@ -17,6 +17,8 @@ type directives struct {
 	outOfOrder       bool
 	restart          bool // on-retry restart
 	exclusive        bool
+	checkpoint       *span // what the file stands for; nil: it is no checkpoint
+	checkpointAt     int   // where that is said
 	ignore           []ignored
 }
 
@@ -36,7 +38,7 @@ const directivePrefix = "pgdbm:"
 // directiveForms are the directives that exist, as messages show them.
 var directiveForms = []string{
 	"no-transaction", "lock-timeout 2s", "statement-timeout 10m", "out-of-order",
-	"on-retry resume|restart", "exclusive database", "lint-ignore rule reason",
+	"on-retry resume|restart", "exclusive database", "checkpoint 1-40", "lint-ignore rule reason",
 }
 
 // parseDirectives reads the directives of a file; problem is called with the
@@ -110,6 +112,12 @@ func (d *directives) set(name, args string, offset int) (message, hint string) {
 			return want("exclusive database")
 		}
 		d.exclusive = true
+	case "checkpoint":
+		s, ok := parseSpan(args)
+		if !ok {
+			return want("checkpoint 1-40")
+		}
+		d.checkpoint, d.checkpointAt = &s, offset
 	case "lint-ignore":
 		rule, reason, _ := strings.Cut(args, " ")
 		if rule == "" || strings.TrimSpace(reason) == "" {

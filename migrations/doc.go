@@ -38,5 +38,6 @@
 //	-- pgdbm:out-of-order               may run although a later version has been applied
 //	-- pgdbm:on-retry resume|restart    after a failure of a no-transaction file (default: resume)
 //	-- pgdbm:exclusive database         never at the same time as another such file, in any schema
+//	-- pgdbm:checkpoint 1-40            stands for these versions: a new schema begins here
 //	-- pgdbm:lint-ignore rule reason    silences a lint rule for this file
 package migrations

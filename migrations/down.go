@@ -87,15 +87,27 @@ func (t *target) undos(rows []Record, to int64) ([]undo, error) {
 		out  []undo
 		errs []error
 	)
+	c := t.downCheckpoint(rows, to)
 	for _, r := range rows {
 		if r.Version <= to {
 			continue
 		}
-		sc, err := t.downScript(r)
+		var (
+			sc  = &script{file: fmt.Sprintf("%d_%s (its row)", r.Version, r.Name)}
+			err error
+		)
+		if !c.rowOnly(r) {
+			sc, err = t.downScript(r)
+		}
 		errs = append(errs, err)
 		out = append(out, undo{record: r, script: sc})
 	}
-	slices.SortFunc(out, func(a, b undo) int { return cmp.Compare(b.record.Seq, a.record.Seq) })
+	if c.begun && 0 < to && to < c.version {
+		errs = append(errs, t.fail(fmt.Errorf("the schema began with checkpoint %d and never had version %d; go down to 0 or stay at %d", c.version, to, c.version)))
+	}
+	slices.SortFunc(out, func(a, b undo) int {
+		return cmp.Or(cmp.Compare(c.side(b.record), c.side(a.record)), cmp.Compare(b.record.Seq, a.record.Seq))
+	})
 	return out, errors.Join(errs...)
 }
 
@@ -149,6 +161,6 @@ func (s *session) undo(ctx context.Context, t *target, u undo) error {
 		sql:  "delete from " + t.tracked + " where module = $1 and key = $2 returning pg_backend_pid(), pg_current_xact_id()",
 		args: []any{t.Module, u.record.Key},
 	}
-	_, err := s.inXact(ctx, t, u.script, fence, func(string) request { return request{sql: "select"} })
+	_, err := s.inXact(ctx, t, u.script, []request{fence}, func(string) request { return request{sql: "select"} })
 	return err
 }

@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -11,8 +12,17 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// headMark begins the comment of a tracking table. JSON follows: module to head.
+// headMark begins the comment of a tracking table. JSON follows: module to head,
+// and for a module with a checkpoint, under tailName, the head of what that does
+// not stand for.
 const headMark = "pgdbm1 "
+
+// tailName is the name of a module's head without what a checkpoint stands for.
+// Schemas differ in that: in old ones it ran, in new ones it did not, and it may
+// not even be recorded when its files were gone by then.
+func tailName(module string, checkpoint int64) string {
+	return fmt.Sprintf("%s from %d", module, checkpoint)
+}
 
 // tracking is what the catalog knows of a schema's tracking table.
 type tracking struct {
@@ -56,7 +66,11 @@ func parseHeads(comment string) map[string]string {
 
 // current reports whether the head says that nothing is left to do.
 func (t *target) current(found tracking) bool {
-	return len(t.files()) == 0 || found.heads[t.Module] == t.Source.head
+	if len(t.files()) == 0 || found.heads[t.Module] == t.Source.head {
+		return true
+	}
+	c := t.Source.newest()
+	return c != nil && len(t.below(c.Version)) == 0 && found.heads[tailName(t.Module, c.Version)] == t.Source.tail
 }
 
 // writeHeads returns the statement that rewrites the tracking table's comment
@@ -67,10 +81,18 @@ func (t *target) writeHeads() string {
 declare heads text;
 begin
   lock table {t} in share update exclusive mode;
-  select coalesce(pg_catalog.jsonb_object_agg(module, head)::text, '{}') into heads from (
-    select module, count(*) || ':' || left(encode(sha256(convert_to(
+  with applied as (
+    select module, key, checksum, version, max(version) filter (where kind = 'checkpoint') over (partition by module) as checkpoint
+    from {t} where status = 'applied'
+  ), named as (
+    select module as name, key, checksum from applied
+    union all
+    select module || ' from ' || checkpoint, key, checksum from applied where checkpoint is not null and (version is null or version >= checkpoint)
+  )
+  select coalesce(pg_catalog.jsonb_object_agg(name, head)::text, '{}') into heads from (
+    select name, count(*) || ':' || left(encode(sha256(convert_to(
       string_agg(key || ' ' || checksum || chr(10), '' order by key collate "C"), 'UTF8')), 'hex'), 16) as head
-    from {t} where status = 'applied' group by module) x;
+    from named group by name) x;
   execute format('comment on table {t} is %L', '{mark}' || heads);
 exception when insufficient_privilege then null;
 end $pgdbm$`

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/samber/lo"
+
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 )
 
@@ -20,7 +22,8 @@ const (
 	KindSQL        Kind = "sql"
 	KindGo         Kind = "go"
 	KindRepeatable Kind = "repeatable"
-	KindBaseline   Kind = "baseline" // declared to be applied by Migrator.Baseline, never run
+	KindCheckpoint Kind = "checkpoint" // stands for the files before it
+	KindBaseline   Kind = "baseline"   // declared to be applied, by Migrator.Baseline or by a checkpoint; never run
 )
 
 // Migration describes a file or function of a [Source].
@@ -58,6 +61,9 @@ type Source struct {
 	vars     map[string]string
 	findings []Finding
 	head     string
+
+	checkpoints []*file // lowest first
+	tail        string  // the head of what the newest checkpoint does not stand for
 }
 
 // file is a migration with its parsed scripts.
@@ -98,11 +104,10 @@ func Load(fsys fs.FS, opts LoadOptions) (*Source, error) {
 		return nil, &LoadError{Findings: failed}
 	}
 	sortFindings(s.findings)
-	rows := make([]recorded, len(s.files))
-	for i, f := range s.files {
-		rows[i] = recorded{key: f.Key, checksum: f.Checksum}
+	s.head = headOf(s.files)
+	if c := s.newest(); c != nil {
+		s.tail = headOf(lo.Filter(s.files, func(f *file, _ int) bool { return f.Version == 0 || f.Version >= c.Version }))
 	}
-	s.head = headOf(rows)
 	return s, nil
 }
 
@@ -192,6 +197,7 @@ func (s *Source) read(fsys fs.FS, l *linter) error {
 	}
 	slices.SortFunc(s.files, compareFiles)
 	s.checkUnique(l)
+	s.checkCheckpoints(l)
 	for _, n := range downs {
 		if err := s.addDown(fsys, n, l); err != nil {
 			return err
@@ -216,6 +222,9 @@ func newFile(n named, sc *script) *file {
 	m := Migration{
 		Key: versionKey(n.version), Version: n.version, Name: n.name, Kind: KindSQL, File: n.base,
 		Checksum: sc.checksum, Transactional: !sc.directives.noTransaction, Statements: len(sc.statements),
+	}
+	if sc.directives.checkpoint != nil {
+		m.Kind = KindCheckpoint
 	}
 	if n.version == 0 {
 		m.Key, m.Kind = repeatableKey(n.name), KindRepeatable
@@ -251,7 +260,7 @@ func (s *Source) checkUnique(l *linter) {
 
 func (s *Source) addDown(fsys fs.FS, n named, l *linter) error {
 	i := slices.IndexFunc(s.files, func(f *file) bool {
-		return f.Kind == KindSQL && f.Version == n.version && f.Name == n.name
+		return f.up.fn == nil && f.Version > 0 && f.Version == n.version && f.Name == n.name
 	})
 	if i < 0 {
 		l.add(ruleVersion, Position{File: n.base}, "", fmt.Sprintf("there is no migration %d_%s that it would undo", n.version, n.name),
@@ -265,6 +274,11 @@ func (s *Source) addDown(fsys fs.FS, n named, l *linter) error {
 	sc, err := s.script(fsys, n.base, l)
 	if err != nil {
 		return err
+	}
+	if sc.directives.checkpoint != nil {
+		l.script = sc
+		l.report(ruleDirective, sc.directives.checkpointAt, "a down file cannot be a checkpoint", "")
+		l.script = nil
 	}
 	s.files[i].DownFile, s.files[i].down = n.base, sc
 	return nil

@@ -47,6 +47,14 @@ func (s *survey) pending(targets []*target) (list []*target, files int) {
 	return list, files
 }
 
+// marked returns the targets with nothing but a checkpoint to be recorded.
+func (s *survey) marked(targets []*target) []*target {
+	return lo.Filter(targets, func(t *target, _ int) bool {
+		d := s.decisions[t]
+		return d != nil && len(d.pending) == 0 && len(d.marks) > 0
+	})
+}
+
 // warnings describes what is tolerated.
 func (d *decision) warnings(t *target) []string {
 	var out []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // outcome is how a file ended without error.
@@ -27,7 +28,7 @@ func (s *session) runTx(ctx context.Context, t *target, p pending) (outcome, err
 	}
 	fence := t.fence(p.file, status, p, s.m.cfg, s.m.host)
 	finish := func(xact string) request { return t.finish(p.file, xact) }
-	out, err := s.inXact(ctx, t, p.up, fence, finish, keys...)
+	out, err := s.inXact(ctx, t, p.up, t.claim(p, fence, s.m), finish, keys...)
 	if e, ok := errors.AsType[*MigrationError](err); ok && p.up.fn != nil && errors.Is(err, ErrTxControl) {
 		s.rollback(ctx)
 		err = s.recordFailure(ctx, t, p.file, e)
@@ -35,10 +36,22 @@ func (s *session) runTx(ctx context.Context, t *target, p pending) (outcome, err
 	return out, err
 }
 
-// inXact runs a script in one transaction. It begins with the fence, which
-// returns the backend's pid and the transaction's id, or no row when a peer has
-// done the work; it ends with what finish returns and the new heads.
-func (s *session) inXact(ctx context.Context, t *target, sc *script, fence request, finish func(xact string) request, keys ...int64) (outcome, error) {
+// claim are the requests that make a file's work ours: the fence, and before it,
+// where the file is a checkpoint that a schema begins with, a look whether that
+// has begun, and what the checkpoint stands for.
+func (t *target) claim(p pending, fence request, m *Migrator) []request {
+	if p.Kind != KindCheckpoint {
+		return []request{fence}
+	}
+	look := request{sql: "select from " + t.tracked + " where module = $1 and version is not null limit 1", args: []any{t.Module}, keep: true}
+	return []request{look, t.recordUnrun(p.instead, m), fence}
+}
+
+// inXact runs a script in one transaction. It begins with the claim, whose last
+// request is the fence: it returns the backend's pid and the transaction's id, or
+// no row when a peer has done the work; so do the requests before it, by a row. It
+// ends with what finish returns and the new heads.
+func (s *session) inXact(ctx context.Context, t *target, sc *script, claim []request, finish func(xact string) request, keys ...int64) (outcome, error) {
 	statements, err := t.renderAll(sc)
 	if err != nil {
 		return 0, err
@@ -52,7 +65,8 @@ func (s *session) inXact(ctx context.Context, t *target, sc *script, fence reque
 	}
 	defer s.rollback(ctx) // when the transaction is still open
 	s.dirty = true
-	got, _, err := pipeline(ctx, s.conn, append(requests, fence), nil)
+	begun := len(requests)
+	got, _, err := pipeline(ctx, s.conn, append(requests, claim...), nil)
 	if sqlState(err) == "55P03" {
 		err = fmt.Errorf("%w: longer than LockTimeout %s, for its row in the tracking table", ErrLockTimeout, s.m.cfg.LockTimeout)
 		return 0, t.failFile(sc.file, err)
@@ -60,11 +74,11 @@ func (s *session) inXact(ctx context.Context, t *target, sc *script, fence reque
 	if err != nil {
 		return 0, t.failFile(sc.file, during("recording it", err))
 	}
-	claim := got[len(got)-1].rows
-	if len(claim) == 0 {
+	fence := got[len(got)-1].rows
+	if len(fence) == 0 || slices.ContainsFunc(got[begun:len(got)-1], func(r response) bool { return len(r.rows) > 0 }) {
 		return skipped, nil
 	}
-	pid, xact := claim[0][0], claim[0][1]
+	pid, xact := fence[0][0], fence[0][1]
 	if sc.fn != nil {
 		err = s.runGo(ctx, t, sc, pid, xact, finish(xact))
 	} else {

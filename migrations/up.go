@@ -49,6 +49,7 @@ func (m *Migrator) Up(ctx context.Context, scopes ...Scope) (*Report, error) {
 		return report, err
 	}
 	m.warn(ctx, report, targets, found)
+	m.mark(ctx, found.marked(targets), s)
 	pending, files := found.pending(targets)
 	if len(pending) == 0 {
 		return report, nil
@@ -72,6 +73,15 @@ func (m *Migrator) warn(ctx context.Context, report *Report, targets []*target, 
 			}
 		}
 	}
+}
+
+// decide reads the rows of a target and compares them with its files.
+func (s *session) decide(ctx context.Context, t *target, scope scope) (decision, error) {
+	rows, err := readRecords(ctx, s.pgx, []*target{t}, false)
+	if err != nil {
+		return decision{}, err
+	}
+	return t.decide(rows[t], scope, s.m.cfg.OutOfOrder)
 }
 
 // alone waits until no other call of this process works.
@@ -116,20 +126,19 @@ func (r *upRun) target(ctx context.Context, t *target) error {
 	if err := r.session.ensure(ctx, t); err != nil {
 		return err
 	}
-	for again := true; again; {
-		rows, err := readRecords(ctx, r.session.pgx, []*target{t}, false)
+	for {
+		d, err := r.session.decide(ctx, t, r.scope)
 		if err != nil {
 			return err
 		}
-		d, err := t.decide(rows[t], r.scope, r.m.cfg.OutOfOrder)
+		again, err := r.files(ctx, t, d.pending)
 		if err != nil {
 			return err
 		}
-		if again, err = r.files(ctx, t, d.pending); err != nil {
-			return err
+		if !again {
+			return r.session.mark(ctx, t, d.marks)
 		}
 	}
-	return nil
 }
 
 // files runs the pending files. It reports again when a peer has applied one, so
