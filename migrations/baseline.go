@@ -45,19 +45,15 @@ func (s *session) baseline(ctx context.Context, t *target, to int64, report *Rep
 	if err != nil {
 		return err
 	}
-	if n := len(rows[t]); n > 0 {
+	if n := lo.CountBy(rows[t], func(r Record) bool { return r.Kind != KindAudit }); n > 0 {
 		return fmt.Errorf("Baseline: %d migrations are recorded already; a baseline is for a schema without any", n)
 	}
 	files := lo.Filter(t.files(), func(f *file, _ int) bool { return f.Version > 0 && f.Version <= to })
 	if err := exec(ctx, s.conn, t.recordUnrun(files, s.m), request{sql: t.writeHeads()}); err != nil {
 		return during("recording the baseline", err)
 	}
-	reader := s.conn.ExecParams(ctx, "commit", nil, nil, nil, nil).Read()
-	if reader.Err == nil && reader.CommandTag.String() != "COMMIT" {
-		reader.Err = errRolledBack
-	}
-	if reader.Err != nil {
-		return during("commit", reader.Err)
+	if err := s.commitPlain(ctx); err != nil {
+		return during("commit", err)
 	}
 	for _, f := range files {
 		report.Applied = append(report.Applied, Applied{

@@ -55,9 +55,5 @@ func (s *session) createLocked(ctx context.Context, look string, args []any, req
 			return err
 		}
 	}
-	reader := s.conn.ExecParams(ctx, "commit", nil, nil, nil, nil).Read()
-	if reader.Err == nil && reader.CommandTag.String() != "COMMIT" {
-		return errRolledBack
-	}
-	return reader.Err
+	return s.commitPlain(ctx)
 }

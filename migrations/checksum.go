@@ -42,17 +42,21 @@ func statementHash(sql string) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// headOf returns the head of a schema in which these migrations are applied: their number, a
+// recorded is what a head is made of: a migration and the checksum it was
+// applied with.
+type recorded struct{ key, checksum string }
+
+// headOf returns the head of a set of applied migrations: their number, a
 // colon, and 16 hex digits of the SHA-256 over "key checksum\n" in order of the
 // keys' bytes. The server computes the same when it writes the table's comment;
 // see writeHeads.
-func headOf(files []*file) string {
-	files = slices.SortedFunc(slices.Values(files), func(a, b *file) int { return cmp.Compare(a.Key, b.Key) })
+func headOf(rows []recorded) string {
+	rows = slices.SortedFunc(slices.Values(rows), func(a, b recorded) int { return cmp.Compare(a.key, b.key) })
 	h := sha256.New()
-	for _, f := range files {
-		h.Write([]byte(f.Key + " " + f.Checksum + "\n"))
+	for _, r := range rows {
+		h.Write([]byte(r.key + " " + r.checksum + "\n"))
 	}
-	return fmt.Sprintf("%d:%s", len(files), hex.EncodeToString(h.Sum(nil)[:8]))
+	return fmt.Sprintf("%d:%s", len(rows), hex.EncodeToString(h.Sum(nil)[:8]))
 }
 
 // versionKey is the tracking table's key of a versioned migration. Keys sort as

@@ -48,6 +48,9 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 		last = max(last, f.Version)
 	}
 	for _, r := range rows {
+		if r.Kind == KindAudit {
+			continue
+		}
 		byKey[r.Key] = r
 		if r.Status == StatusApplied {
 			d.applied++

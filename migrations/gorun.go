@@ -72,9 +72,10 @@ func (s *session) call(ctx context.Context, t *target, sc *script) error {
 	return nil
 }
 
-// binding is what the templates of the target's functions mean.
+// binding is what the templates of the target's functions mean. It is of no
+// module: what a module may do is not what migrating it takes.
 func (t *target) binding() pgdbm.Binding {
-	b := pgdbm.Binding{Module: t.Module, Schema: t.Schema, Modules: map[string]string{}}
+	b := pgdbm.Binding{Schema: t.Schema, Modules: map[string]string{t.Module: t.Schema}}
 	for name, dep := range t.deps {
 		b.Modules[name] = dep.Schema
 	}

@@ -32,7 +32,7 @@ type Record struct {
 	Seq        int64 // order of application
 	Checksum   string
 	Algorithm  string // of Checksum
-	Status     string // StatusApplied, StatusRunning or StatusFailed
+	Status     string // StatusApplied, StatusRunning or StatusFailed; "audit" of KindAudit
 	Statements int
 	Done       int // statements that have been executed
 	StartedAt  time.Time

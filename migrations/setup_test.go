@@ -158,3 +158,5 @@ func nothingLeft(tb testing.TB, pool *pgdbm.Pool) {
 			value[int](tb, pool, `select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`) == 0
 	})
 }
+
+func cfgOf(conn string) pgdbm.Config { return pgdbm.Config{ConnString: conn} }

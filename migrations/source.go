@@ -24,6 +24,7 @@ const (
 	KindRepeatable Kind = "repeatable"
 	KindCheckpoint Kind = "checkpoint" // stands for the files before it
 	KindBaseline   Kind = "baseline"   // declared to be applied, by Migrator.Baseline or by a checkpoint; never run
+	KindAudit      Kind = "audit"      // no migration: what Migrator.Resolve did
 )
 
 // Migration describes a file or function of a [Source].
@@ -104,11 +105,18 @@ func Load(fsys fs.FS, opts LoadOptions) (*Source, error) {
 		return nil, &LoadError{Findings: failed}
 	}
 	sortFindings(s.findings)
-	s.head = headOf(s.files)
+	s.head = s.headFrom(0)
 	if c := s.newest(); c != nil {
-		s.tail = headOf(lo.Filter(s.files, func(f *file, _ int) bool { return f.Version == 0 || f.Version >= c.Version }))
+		s.tail = s.headFrom(c.Version)
 	}
 	return s, nil
+}
+
+// headFrom returns the head of the versions from one on, and of the repeatables.
+func (s *Source) headFrom(version int64) string {
+	return headOf(lo.FilterMap(s.files, func(f *file, _ int) (recorded, bool) {
+		return recorded{key: f.Key, checksum: f.Checksum}, f.Version == 0 || f.Version >= version
+	}))
 }
 
 // Migrations returns the files in the order in which they run.

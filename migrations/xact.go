@@ -69,6 +69,15 @@ func (s *session) rollback(ctx context.Context) {
 
 var errRolledBack = errors.New("the server rolled the transaction back")
 
+// commitPlain commits what can simply be done again when the answer is lost.
+func (s *session) commitPlain(ctx context.Context) error {
+	reader := s.conn.ExecParams(ctx, "commit", nil, nil, nil, nil).Read()
+	if reader.Err == nil && reader.CommandTag.String() != "COMMIT" {
+		return errRolledBack
+	}
+	return reader.Err
+}
+
 // commit commits. When the connection is lost before the answer comes, a new one
 // learns what became of the transaction.
 func (s *session) commit(ctx context.Context, xact string) error {

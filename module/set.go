@@ -15,8 +15,8 @@ import (
 // Set is the modules of a process on one pool. It is safe for concurrent use
 // once Migrations is set.
 type Set struct {
-	// Migrations configures Migrate, Plan, Status and Verify. Set it before the
-	// first of them; the zero value is useful.
+	// Migrations configures Migrate, Plan, Status, Verify and Migrator. Set it before
+	// the first of them; the zero value is useful.
 	Migrations migrations.Config
 
 	pool    *pgdbm.Pool
@@ -103,7 +103,7 @@ func (s *Set) Order() []Module {
 
 // Migrate brings every schema up to date; see [migrations.Migrator.Up].
 func (s *Set) Migrate(ctx context.Context) (*migrations.Report, error) {
-	m, err := s.migrator()
+	m, err := s.Migrator()
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *Set) Migrate(ctx context.Context) (*migrations.Report, error) {
 // Verify returns nil when every schema is up to date; see
 // [migrations.Migrator.Verify].
 func (s *Set) Verify(ctx context.Context) error {
-	m, err := s.migrator()
+	m, err := s.Migrator()
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Set) Verify(ctx context.Context) error {
 // Status says for every module what is applied and what is pending; see
 // [migrations.Migrator.Status].
 func (s *Set) Status(ctx context.Context) ([]migrations.Status, error) {
-	m, err := s.migrator()
+	m, err := s.Migrator()
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +132,22 @@ func (s *Set) Status(ctx context.Context) ([]migrations.Status, error) {
 
 // Plan says what Migrate would do; see [migrations.Migrator.Plan].
 func (s *Set) Plan(ctx context.Context) (*migrations.Plan, error) {
-	m, err := s.migrator()
+	m, err := s.Migrator()
 	if err != nil {
 		return nil, err
 	}
 	return m.Plan(ctx)
+}
+
+// Migrator returns what the set migrates with: for one module alone, and for going
+// down, dry runs, baselines, histories and repairs.
+func (s *Set) Migrator() (*migrations.Migrator, error) {
+	targets := lo.Map(s.order, func(m Module, _ int) migrations.Target {
+		return migrations.Target{
+			Module: m.Name, Schema: m.schema(), Source: s.sources[m.Name], DependsOn: sortedNames(m.DependsOn),
+		}
+	})
+	return migrations.New(s.pool, targets, s.Migrations)
 }
 
 // Close closes the pool of a set that [Open] made, waiting for connections in
@@ -146,13 +157,4 @@ func (s *Set) Close(ctx context.Context) error {
 		return nil
 	}
 	return s.pool.Close(ctx)
-}
-
-func (s *Set) migrator() (*migrations.Migrator, error) {
-	targets := lo.Map(s.order, func(m Module, _ int) migrations.Target {
-		return migrations.Target{
-			Module: m.Name, Schema: m.schema(), Source: s.sources[m.Name], DependsOn: sortedNames(m.DependsOn),
-		}
-	})
-	return migrations.New(s.pool, targets, s.Migrations)
 }

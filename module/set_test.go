@@ -124,3 +124,17 @@ func TestAModuleMayBringMigrationsWrittenInGo(t *testing.T) {
 	_, err = module.NewSet(set.Pool(), stock)
 	testkit.ErrorContains(t, err, `module: "stock": migrations: 1_stock (set_test.go:`, "has the same version 1 as 1_clash.sql")
 }
+
+func TestMigratorOfASetKnowsItsModules(t *testing.T) {
+	t.Parallel()
+	set, err := module.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)}, orders.WithSchema("shop"))
+	testkit.NoError(t, err)
+	defer func() { _ = set.Close(context.Background()) }()
+	m, err := set.Migrator()
+	testkit.NoError(t, err)
+	rows, err := m.History(t.Context(), migrations.Only("orders"))
+	testkit.NoError(t, err)
+	testkit.Equal(t, len(rows), 1)
+	testkit.Equal(t, rows[0].Schema, "shop")
+	testkit.ErrorContains(t, m.Resolve(t.Context(), "users", "1", migrations.ResolveRetry), "1_users.sql is applied; undo it with Down")
+}
