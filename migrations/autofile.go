@@ -98,7 +98,8 @@ func (s *session) runAlone(ctx context.Context, t *target, f *file, i int, st re
 			return t.failStatement(f.up, i, st, during("dropping the invalid index "+x.name, err))
 		}
 	}
-	w := s.m.watchBlockers(ctx, t, f.File, pid, lock)
+	event := Event{Module: t.Module, Schema: t.Schema, File: f.File, Statement: i + 1, Statements: len(f.up.statements)}
+	w := s.m.watch(ctx, event, pid, lock)
 	err = exec(ctx, s.conn, request{sql: st.sql})
 	blockers := w.end()
 	if err == nil && isIndex {
@@ -113,7 +114,8 @@ func (s *session) runAlone(ctx context.Context, t *target, f *file, i int, st re
 		}
 		return e
 	}
-	s.m.observe(ctx, Event{Kind: EventStatement, Module: t.Module, Schema: t.Schema, File: f.File, Statement: i + 1, Statements: len(f.up.statements)})
+	event.Kind = EventStatement
+	s.m.observe(ctx, event)
 	return nil
 }
 

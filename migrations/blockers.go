@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// watch looks, through the pool, at whom a file waits for. The server tells that
-// only while it waits.
+// watch looks, through the pool, at whom a file waits for, and how far it is with
+// an index. The server tells that only while it waits and builds.
 type watch struct {
 	stop func()
 	done chan struct{}
@@ -26,23 +26,38 @@ const (
 	watchEvery = 250 * time.Millisecond
 )
 
-// watchBlockers watches the backend pid until stopped.
-func (m *Migrator) watchBlockers(ctx context.Context, t *target, file, pid string, lockTimeout time.Duration) *watch {
+// watch watches the backend pid until stopped. It reports how far an index is that
+// the backend builds, as events like e.
+func (m *Migrator) watch(ctx context.Context, e Event, pid string, lockTimeout time.Duration) *watch {
 	first := watchAfter
 	if lockTimeout > 0 {
 		first = min(first, max(lockTimeout/4, 20*time.Millisecond))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watch{stop: cancel, done: make(chan struct{})}
+	started := time.Now()
 	go func() {
 		defer close(w.done)
+		var (
+			seen   progress
+			waited int
+		)
 		for pause := first; sleep(ctx, pause) == nil; pause = watchEvery {
 			rows, err := m.pool.Pgx().Query(ctx, "select "+sessionColumns+
 				" from pg_catalog.pg_stat_activity where pid = any(pg_catalog.pg_blocking_pids($1::text::int))", pgx.QueryExecModeExec, pid)
-			if found := collectSessions(rows, err); len(found) > 0 {
+			found := collectSessions(rows, err)
+			if len(found) > 0 {
 				if w.set(found) {
-					m.log.InfoContext(ctx, "migration waits for a lock", "module", t.Module, "schema", t.Schema, "file", file, "holder", fmt.Sprint(found))
+					m.log.InfoContext(ctx, "migration waits for a lock", "module", e.Module, "schema", e.Schema, "file", e.File, "holder", fmt.Sprint(found))
 				}
+			}
+			if m.cfg.Observer == nil {
+				continue
+			}
+			if p, ok := m.indexProgress(ctx, pid); ok && (p != seen || len(found) != waited) {
+				seen, waited = p, len(found)
+				e.Kind, e.Phase, e.Done, e.Total, e.Duration, e.Sessions = EventIndexProgress, p.phase, p.done, p.total, time.Since(started), found
+				m.observe(ctx, e)
 			}
 		}
 	}()
