@@ -6,10 +6,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
+	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pgdbm/pgdbm-go/module"
 )
@@ -54,10 +58,24 @@ func (k keyer) add(what string, parts ...string) {
 
 func (k keyer) sum() string { return hex.EncodeToString(k.hash.Sum(nil)) }
 
-// module adds a module: its names and the files that package migrations reads.
+// module adds a module: its names, the files that package migrations reads, and
+// how it reads them.
 func (k keyer) module(m module.Module) error {
 	k.add("module", m.Name, schemaOf(m))
 	k.add("depends", sortedNames(m.DependsOn)...)
+	for _, name := range slices.Sorted(maps.Keys(m.Load.Vars)) {
+		k.add("variable", name, m.Load.Vars[name])
+	}
+	if len(m.Load.Go) > 0 { // what they do is in the program
+		id, err := program()
+		if err != nil {
+			return err
+		}
+		k.add("program", id)
+	}
+	for _, g := range m.Load.Go {
+		k.add("go", g.String())
+	}
 	if m.Migrations == nil {
 		return nil
 	}
@@ -77,6 +95,24 @@ func (k keyer) module(m module.Module) error {
 	}
 	return nil
 }
+
+// program identifies the running program: a hash of its file.
+var program = sync.OnceValues(func() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	file, err := os.Open(path) //nolint:gosec // it is the program itself
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }()
+	k := keyer{sha256.New()}
+	if _, err := io.Copy(k.hash, file); err != nil {
+		return "", err
+	}
+	return k.sum(), nil
+})
 
 // same reports whether two modules mean the same tables in the same schema.
 func same(a, b module.Module) bool {
@@ -132,7 +168,7 @@ func flatten(listed []module.Module) []module.Module {
 func bare(listed []module.Module) []module.Module {
 	all := flatten(listed)
 	for i := range all {
-		all[i].Migrations = nil
+		all[i] = module.Module{Name: all[i].Name, Schema: all[i].Schema, DependsOn: all[i].DependsOn}
 	}
 	return all
 }
