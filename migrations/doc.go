@@ -22,6 +22,11 @@
 // What SQL cannot compute is a [GoMigration]: a function that runs among the
 // files, in the same way.
 //
+// A checkpoint is a file that stands for those before it: a new schema begins with
+// it, one that has run them never does.
+//
+// Where what is recorded is wrong, [Migrator.Resolve] repairs it, and records that.
+//
 // # Templates
 //
 // {{schema}}, {{tables.t}} and {{tables.module.t}} expand to quoted names,

@@ -4,14 +4,16 @@ import "errors"
 
 // The classes of errors. Test for them with errors.Is.
 var (
-	// ErrDrift: a file that has been applied was edited since.
+	// ErrDrift: a file that has been applied was edited since, or a Go migration
+	// renamed.
 	ErrDrift = errors.New("an applied migration was edited")
 
 	// ErrOutOfOrder: a pending file has a version below one that is applied.
 	ErrOutOfOrder = errors.New("a pending migration is older than an applied one")
 
 	// ErrUnknownApplied: a migration is recorded that the source does not have,
-	// below the newest that it has.
+	// below the newest that it has. Or the schema is on its way to a checkpoint, and
+	// the files that lead there are gone.
 	ErrUnknownApplied = errors.New("an applied migration is unknown")
 
 	// ErrPending: [Migrator.Verify] found migrations that are not applied.
@@ -29,7 +31,8 @@ var (
 	// transaction pooler in between.
 	ErrPooled = errors.New("not possible through a transaction pooler")
 
-	// ErrTxControl: a file controls transactions itself.
+	// ErrTxControl: a file controls transactions itself, or the function of a Go
+	// migration tried to.
 	ErrTxControl = errors.New("transaction control in a migration")
 
 	// ErrPrefixChanged: statements of a no-transaction file that have been
