@@ -66,15 +66,14 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 			d.newer = append(d.newer, r)
 		case r.Version < reach.unknown:
 		default:
-			errs = append(errs, t.fail(fmt.Errorf("%w: version %d (%s) is recorded, but there is no such file; restore it", ErrUnknownApplied, r.Version, r.Name)))
+			errs = append(errs, t.fail(fmt.Errorf("%w: version %d (%s) is recorded, but there is no such file; restore it, or forget it with Resolve", ErrUnknownApplied, r.Version, r.Name)))
 		}
 	}
 	for _, f := range t.files() {
 		r, found := byKey[f.Key]
 		if found && r.Status == StatusApplied {
 			if f.Kind != KindRepeatable && r.Algorithm == checksumAlgorithm && r.Checksum != f.Checksum {
-				errs = append(errs, t.failFile(f.File, fmt.Errorf("%w: its checksum was %s and is %s; restore the file, and put the change into a new one",
-					ErrDrift, r.Checksum[:min(12, len(r.Checksum))], f.Checksum[:12])))
+				errs = append(errs, t.failFile(f.File, drift(f, r)))
 			}
 			if f.Kind != KindRepeatable || r.Checksum == f.Checksum {
 				continue
@@ -91,8 +90,11 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 			p.instead = t.below(f.Version)
 		}
 		if p.outOfOrder && !outOfOrder && !f.up.directives.outOfOrder && !found {
-			errs = append(errs, t.failFile(f.File, fmt.Errorf(
-				"%w: version %d is applied; renumber the file, or allow it with -- pgdbm:out-of-order or Config.OutOfOrder", ErrOutOfOrder, d.head)))
+			allow := "renumber the file, or allow it with -- pgdbm:out-of-order or Config.OutOfOrder"
+			if f.up.fn != nil {
+				allow = "renumber it, or allow it with Config.OutOfOrder"
+			}
+			errs = append(errs, t.failFile(f.File, fmt.Errorf("%w: version %d is applied; %s", ErrOutOfOrder, d.head, allow)))
 		}
 		if found && r.Status != StatusApplied {
 			if err := p.continueFrom(r); err != nil {
@@ -102,6 +104,15 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 		d.pending = append(d.pending, p)
 	}
 	return d, errors.Join(errs...)
+}
+
+// drift says how a migration differs from what was applied.
+func drift(f *file, r Record) error {
+	const cure = "restore it and put the change into a new one, or accept it with Resolve"
+	if f.up.fn != nil || r.Kind == KindGo {
+		return fmt.Errorf("%w: it was applied as %d_%s (%s) and is now %s (%s); %s", ErrDrift, r.Version, r.Name, r.Kind, f, f.Kind, cure)
+	}
+	return fmt.Errorf("%w: its checksum was %s and is %s; %s", ErrDrift, r.Checksum[:min(12, len(r.Checksum))], f.Checksum[:12], cure)
 }
 
 // continueFrom finds out where a file that failed goes on.
@@ -121,7 +132,7 @@ func (p *pending) continueFrom(r Record) error {
 func (p *pending) resumeAt(r Record) error {
 	for i, hash := range r.hashes {
 		if i >= len(p.up.statements) || p.up.statements[i].hash != hash {
-			return fmt.Errorf("%w: statement %d differs from the one that was executed before the file failed at %d of %d; restore it, or start over with -- pgdbm:on-retry restart",
+			return fmt.Errorf("%w: statement %d differs from the one that was executed before the file failed at %d of %d; restore it, or start over with -- pgdbm:on-retry restart or Resolve",
 				ErrPrefixChanged, i+1, r.Done+1, r.Statements)
 		}
 	}

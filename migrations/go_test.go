@@ -192,7 +192,26 @@ func TestGoMigrationsAreUndoneTriedAndPlanned(t *testing.T) {
 	testkit.ErrorContains(t, err, "3_c is a Go migration without a Down function here")
 	list[1].Name = "renamed"
 	m = goMigrator(t, pool, fsys, migrations.Config{}, list...)
-	testkit.ErrorIs(t, m.Verify(t.Context()), migrations.ErrDrift)
+	err = m.Verify(t.Context())
+	testkit.ErrorIs(t, err, migrations.ErrDrift)
+	testkit.ErrorContains(t, err, "it was applied as 3_c (go) and is now 3_renamed (go); restore it and put the change into a new one, or accept it with Resolve")
+	testkit.NoError(t, m.Resolve(t.Context(), "app", "3", migrations.ResolveAccept))
+	testkit.NoError(t, m.Verify(t.Context()))
+}
+
+// backfill has a method that is a Go migration.
+type backfill struct{}
+
+func (*backfill) Up(context.Context, pgdbm.DB) error { return errors.New("boom") }
+
+func TestMethodMayBeAGoMigration(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	m := goMigrator(t, pool, files("9_z.sql", ""), migrations.Config{}, migrations.GoMigration{Version: 1, Name: "a", Up: (&backfill{}).Up})
+	_, e := failure(t, m)
+	testkit.ErrorContains(t, e, "1_a: the function at migrations_test.(*backfill).Up: boom")
+	up(t, goMigrator(t, pool, files("9_z.sql", ""), migrations.Config{}))
+	testkit.ErrorContains(t, m.Verify(t.Context()), "1_a: a pending migration is older than an applied one: version 9 is applied; renumber it, or allow it with Config.OutOfOrder")
 }
 
 func TestDryRunOfAFailingGoMigration(t *testing.T) {
@@ -261,6 +280,14 @@ func TestGoMigrationRunsThroughAPooler(t *testing.T) {
 	m := goMigrator(t, pool, files("1_a.sql", "create table {{tables.t}} (n int)"), migrations.Config{}, migrations.GoMigration{Version: 2, Name: "go", Up: func(ctx context.Context, db pgdbm.DB) error {
 		if _, err := pgdbm.ExecMany(ctx, db, "insert into {{tables.t}} values ($1)", [][]any{{1}, {2}}); err != nil {
 			return err
+		}
+		for _, column := range []string{"a", "b"} {
+			if _, err := pgdbm.FetchAll[map[string]any](ctx, db, "select * from {{tables.t}} where n > $1", 0); err != nil {
+				return err
+			}
+			if _, err := db.Exec(ctx, "alter table {{tables.t}} add "+column+" int"); err != nil {
+				return err
+			}
 		}
 		_, err := db.Exec(ctx, "set lock_timeout = '7s'")
 		return err

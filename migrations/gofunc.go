@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -78,10 +79,15 @@ func (g GoMigration) file() *file {
 }
 
 // declaration returns where a function begins: the name of its file and the line.
+// Of a method it returns the name.
 func declaration(fn GoFunc) string {
 	pc := reflect.ValueOf(fn).Pointer()
-	path, line := runtime.FuncForPC(pc).FileLine(pc)
-	return fmt.Sprintf("%s:%d", filepath.Base(path), line)
+	f := runtime.FuncForPC(pc)
+	if method, ok := strings.CutSuffix(f.Name(), "-fm"); ok { // of which only the compiler's wrapper is known
+		return path.Base(method)
+	}
+	file, line := f.FileLine(pc)
+	return fmt.Sprintf("%s:%d", filepath.Base(file), line)
 }
 
 // place says where a migration is to be found: its file, or its name and the

@@ -74,6 +74,9 @@ type file struct {
 	down *script // nil when there is none
 }
 
+// String names the migration as messages do.
+func (f *file) String() string { return fmt.Sprintf("%d_%s", f.Version, f.Name) }
+
 // Load reads the *.sql files at the root of fsys, and takes the functions of opts
 // along. A nil fsys has no files.
 //
