@@ -43,8 +43,9 @@ const (
 // [Migrator.History] returns: its Name says what was done to which key, AppliedBy
 // by whom, StartedAt when, and Error, Checksum and DownSQL what it was before.
 //
-// Where the module has several schemas, those in which there is nothing to resolve
-// are left alone. The error says what to do instead when there is none.
+// Where the module has several schemas, it is resolved in each that has something to
+// resolve; for one of them alone, use a Migrator of that target. When there is
+// nothing to resolve anywhere, the error says what to do instead.
 func (m *Migrator) Resolve(ctx context.Context, module, key string, how Resolution) error {
 	targets, _, err := m.selected([]Scope{Only(module)})
 	if err != nil {
