@@ -12,12 +12,11 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// headMark begins the comment of a tracking table. JSON follows: module to head,
-// and for a module with a checkpoint, under tailName, the head of what that does
-// not stand for.
+// headMark begins the comment of a tracking table. JSON follows: module to head.
 const headMark = "pgdbm1 "
 
-// tailName is the name of a module's head without what a checkpoint stands for.
+// tailName is the name of another head of a module with a checkpoint, without what
+// that stands for.
 // Schemas differ in that: in old ones it ran, in new ones it did not, and it may
 // not even be recorded when its files were gone by then.
 func tailName(module string, checkpoint int64) string {

@@ -15,13 +15,14 @@ import (
 // of several calls at the same time one works, and the others find nothing
 // left to do. It holds no connection between calls; there is nothing to close.
 type Migrator struct {
-	pool      *pgdbm.Pool
-	cfg       Config
-	targets   []*target     // in the order of migration
-	running   chan struct{} // held by the call that works
-	observing sync.Mutex    // held while the observer is told
-	log       *slog.Logger
-	host      string // recorded with every migration
+	observing sync.Mutex // held while the observer is told
+
+	pool    *pgdbm.Pool
+	cfg     Config
+	targets []*target     // in the order of migration
+	running chan struct{} // held by the call that works
+	log     *slog.Logger
+	host    string // recorded with every migration
 }
 
 // New makes a migrator without touching the database. Targets are migrated

@@ -16,18 +16,17 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventRunStarted    EventKind = "run started"    // Total: files that are pending, as seen without the lock
-	EventRunFinished   EventKind = "run finished"   // Done, Total, Duration, Err
-	EventLockWait      EventKind = "lock wait"      // another run has the schema: Sessions, Duration so far
-	EventFileStarted   EventKind = "file started"   // Attempt from 1
-	EventStatement     EventKind = "statement"      // Statement of Statements has been executed
-	EventIndexDropped  EventKind = "index dropped"  // an invalid index of an earlier failure; it is built again
-	EventIndexProgress EventKind = "index progress" // an index is being built: Phase, Done of Total, Duration so far, Sessions it waits for
-	EventRetry         EventKind = "retry"          // the file starts over after Attempt: Err, Sessions
-	EventFileApplied   EventKind = "file applied"   // Done of Total, Duration
-	EventFileSkipped   EventKind = "file skipped"   // another run has applied it in the meantime
-	EventFileFailed    EventKind = "file failed"    // Err
-	EventFileReverted  EventKind = "file reverted"  // by Migrator.Down
+	EventRunStarted   EventKind = "run started"   // Total: files that are pending, as seen without the lock
+	EventRunFinished  EventKind = "run finished"  // Done, Total, Duration, Err
+	EventLockWait     EventKind = "lock wait"     // another run has the schema: Sessions, Duration so far
+	EventFileStarted  EventKind = "file started"  // Attempt from 1
+	EventStatement    EventKind = "statement"     // Statement of Statements has been executed
+	EventIndexDropped EventKind = "index dropped" // an invalid index of an earlier failure; it is built again
+	EventRetry        EventKind = "retry"         // the file starts over after Attempt: Err, Sessions
+	EventFileApplied  EventKind = "file applied"  // Done of Total, Duration
+	EventFileSkipped  EventKind = "file skipped"  // another run has applied it in the meantime
+	EventFileFailed   EventKind = "file failed"   // Err
+	EventFileReverted EventKind = "file reverted" // by Migrator.Down
 )
 
 // Event is something that happened in a run. Fields that do not apply are zero.
@@ -39,12 +38,12 @@ type Event struct {
 	Statement  int // number of the statement in the file, from 1
 	Statements int // in the file
 	Attempt    int
-	Done       int    // files applied so far in this run
-	Total      int    // files to apply in this run
-	Phase      string // of an index; Done and Total then count the phase's blocks, tuples, or transactions to wait for
+	Done       int // files applied so far in this run
+	Total      int // files to apply in this run
 	Duration   time.Duration
 	Sessions   []Session // who is waited for
 	Err        error
+	Phase      string // of an index; Done and Total then count the phase's blocks, tuples, or transactions to wait for
 }
 
 // Session is a session of the server that somebody waits for.

@@ -7,6 +7,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// EventIndexProgress reports, while an index is being built, its Phase with Done of
+// Total, Duration so far, and the Sessions that it waits for.
+const EventIndexProgress EventKind = "index progress"
+
 // progress is how far the server is with an index.
 type progress struct {
 	phase       string

@@ -53,7 +53,11 @@ on conflict (module, key) do nothing`,
 // it is left alone.
 func (m *Migrator) mark(ctx context.Context, targets []*target, scope scope) {
 	err := m.eachLocked(ctx, targets, func(s *session, t *target) error {
-		d, err := s.decide(ctx, t, scope)
+		rows, err := readRecords(ctx, s.pgx, []*target{t}, false)
+		if err != nil {
+			return err
+		}
+		d, err := t.decide(rows[t], scope, m.cfg.OutOfOrder)
 		if err != nil || len(d.pending) > 0 {
 			return err
 		}

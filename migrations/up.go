@@ -75,15 +75,6 @@ func (m *Migrator) warn(ctx context.Context, report *Report, targets []*target, 
 	}
 }
 
-// decide reads the rows of a target and compares them with its files.
-func (s *session) decide(ctx context.Context, t *target, scope scope) (decision, error) {
-	rows, err := readRecords(ctx, s.pgx, []*target{t}, false)
-	if err != nil {
-		return decision{}, err
-	}
-	return t.decide(rows[t], scope, s.m.cfg.OutOfOrder)
-}
-
 // alone waits until no other call of this process works.
 func (m *Migrator) alone(ctx context.Context) (release func(), err error) {
 	select {
@@ -126,19 +117,23 @@ func (r *upRun) target(ctx context.Context, t *target) error {
 	if err := r.session.ensure(ctx, t); err != nil {
 		return err
 	}
-	for {
-		d, err := r.session.decide(ctx, t, r.scope)
+	for again := true; again; {
+		rows, err := readRecords(ctx, r.session.pgx, []*target{t}, false)
 		if err != nil {
 			return err
 		}
-		again, err := r.files(ctx, t, d.pending)
+		d, err := t.decide(rows[t], r.scope, r.m.cfg.OutOfOrder)
 		if err != nil {
+			return err
+		}
+		if again, err = r.files(ctx, t, d.pending); err != nil {
 			return err
 		}
 		if !again {
 			return r.session.mark(ctx, t, d.marks)
 		}
 	}
+	return nil
 }
 
 // files runs the pending files. It reports again when a peer has applied one, so

@@ -15,8 +15,8 @@ import (
 // Set is the modules of a process on one pool. It is safe for concurrent use
 // once Migrations is set.
 type Set struct {
-	// Migrations configures Migrate, Plan, Status, Verify and Migrator. Set it before
-	// the first of them; the zero value is useful.
+	// Migrations configures Migrate, Plan, Status and Verify. Set it before the
+	// first of them; the zero value is useful.
 	Migrations migrations.Config
 
 	pool    *pgdbm.Pool
