@@ -39,7 +39,7 @@ func (m *Migrator) watch(ctx context.Context, e Event, pid string, lockTimeout t
 	go func() {
 		defer close(w.done)
 		var (
-			seen   progress
+			seen   building
 			waited int
 		)
 		for pause := first; sleep(ctx, pause) == nil; pause = watchEvery {

@@ -11,8 +11,8 @@ import (
 // Total, Duration so far, and the Sessions that it waits for.
 const EventIndexProgress EventKind = "index progress"
 
-// progress is how far the server is with an index.
-type progress struct {
+// building is how far the server is with an index.
+type building struct {
 	phase       string
 	done, total int
 }
@@ -22,7 +22,7 @@ from pg_catalog.pg_stat_progress_create_index where pid = $1::text::int`
 
 // indexProgress asks how far a backend is with an index. ok is false when it builds
 // none, or we may not know.
-func (m *Migrator) indexProgress(ctx context.Context, pid string) (p progress, ok bool) {
+func (m *Migrator) indexProgress(ctx context.Context, pid string) (p building, ok bool) {
 	var lockersDone, lockers, blocksDone, blocks, tuplesDone, tuples int
 	err := m.pool.Pgx().QueryRow(ctx, progressQuery, pgx.QueryExecModeExec, pid).Scan(
 		&p.phase, &lockersDone, &lockers, &blocksDone, &blocks, &tuplesDone, &tuples)
