@@ -38,15 +38,22 @@ func (f *file) covers() span { return *f.up.directives.checkpoint }
 // reports what is wrong with them. A checkpoint stands for everything before it:
 // otherwise a fresh schema would run a file that needs what it leaves out.
 func (s *Source) checkCheckpoints(l *linter) {
+	wrong := func(sc *script, message, hint string) {
+		l.script = sc
+		l.report(ruleDirective, sc.directives.checkpointAt, message, hint)
+		l.script = nil
+	}
 	for _, f := range s.files {
+		if f.down != nil && f.down.directives.checkpoint != nil {
+			wrong(f.down, "a down file cannot be a checkpoint", "")
+		}
 		if f.up.directives.checkpoint == nil {
 			continue
 		}
 		if message, hint := s.checkCheckpoint(f); message != "" {
-			l.script = f.up
-			l.report(ruleDirective, f.up.directives.checkpointAt, message, hint)
-			l.script = nil
+			wrong(f.up, message, hint)
 		}
+		f.Kind = KindCheckpoint
 		s.checkpoints = append(s.checkpoints, f)
 	}
 }

@@ -11,14 +11,14 @@ import (
 
 // script is a parsed file.
 type script struct {
+	fn       GoFunc // instead of a file
+	declared string // where fn is
+
 	file       string
 	text       string // normalized
 	checksum   string
 	directives directives
 	statements []statement
-
-	fn       GoFunc // instead of statements
-	declared string // where fn is
 }
 
 // statement is one statement of a script.

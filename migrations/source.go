@@ -208,12 +208,12 @@ func (s *Source) read(fsys fs.FS, l *linter) error {
 	}
 	slices.SortFunc(s.files, compareFiles)
 	s.checkUnique(l)
-	s.checkCheckpoints(l)
 	for _, n := range downs {
 		if err := s.addDown(fsys, n, l); err != nil {
 			return err
 		}
 	}
+	s.checkCheckpoints(l)
 	return nil
 }
 
@@ -233,9 +233,6 @@ func newFile(n named, sc *script) *file {
 	m := Migration{
 		Key: versionKey(n.version), Version: n.version, Name: n.name, Kind: KindSQL, File: n.base,
 		Checksum: sc.checksum, Transactional: !sc.directives.noTransaction, Statements: len(sc.statements),
-	}
-	if sc.directives.checkpoint != nil {
-		m.Kind = KindCheckpoint
 	}
 	if n.version == 0 {
 		m.Key, m.Kind = repeatableKey(n.name), KindRepeatable
@@ -285,11 +282,6 @@ func (s *Source) addDown(fsys fs.FS, n named, l *linter) error {
 	sc, err := s.script(fsys, n.base, l)
 	if err != nil {
 		return err
-	}
-	if sc.directives.checkpoint != nil {
-		l.script = sc
-		l.report(ruleDirective, sc.directives.checkpointAt, "a down file cannot be a checkpoint", "")
-		l.script = nil
 	}
 	s.files[i].DownFile, s.files[i].down = n.base, sc
 	return nil
