@@ -99,7 +99,7 @@ func (s *session) runAlone(ctx context.Context, t *target, f *file, i int, st re
 		}
 	}
 	event := Event{Module: t.Module, Schema: t.Schema, File: f.File, Statement: i + 1, Statements: len(f.up.statements)}
-	w := s.m.watch(ctx, event, pid, lock)
+	w := s.m.watchBlockers(ctx, event, pid, lock)
 	err = exec(ctx, s.conn, request{sql: st.sql})
 	blockers := w.end()
 	if err == nil && isIndex {

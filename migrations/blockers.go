@@ -26,38 +26,27 @@ const (
 	watchEvery = 250 * time.Millisecond
 )
 
-// watch watches the backend pid until stopped. It reports how far an index is that
+// watchBlockers watches the backend pid until stopped. It reports how far an index is that
 // the backend builds, as events like e.
-func (m *Migrator) watch(ctx context.Context, e Event, pid string, lockTimeout time.Duration) *watch {
+func (m *Migrator) watchBlockers(ctx context.Context, e Event, pid string, lockTimeout time.Duration) *watch {
+	index := m.watchIndex(e, pid)
 	first := watchAfter
 	if lockTimeout > 0 {
 		first = min(first, max(lockTimeout/4, 20*time.Millisecond))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watch{stop: cancel, done: make(chan struct{})}
-	started := time.Now()
 	go func() {
 		defer close(w.done)
-		var (
-			seen   building
-			waited int
-		)
 		for pause := first; sleep(ctx, pause) == nil; pause = watchEvery {
 			rows, err := m.pool.Pgx().Query(ctx, "select "+sessionColumns+
 				" from pg_catalog.pg_stat_activity where pid = any(pg_catalog.pg_blocking_pids($1::text::int))", pgx.QueryExecModeExec, pid)
 			found := collectSessions(rows, err)
+			index.report(ctx, found)
 			if len(found) > 0 {
 				if w.set(found) {
 					m.log.InfoContext(ctx, "migration waits for a lock", "module", e.Module, "schema", e.Schema, "file", e.File, "holder", fmt.Sprint(found))
 				}
-			}
-			if m.cfg.Observer == nil {
-				continue
-			}
-			if p, ok := m.indexProgress(ctx, pid); ok && (p != seen || len(found) != waited) {
-				seen, waited = p, len(found)
-				e.Kind, e.Phase, e.Done, e.Total, e.Duration, e.Sessions = EventIndexProgress, p.phase, p.done, p.total, time.Since(started), found
-				m.observe(ctx, e)
 			}
 		}
 	}()

@@ -19,7 +19,7 @@ func (s *session) runGo(ctx context.Context, t *target, sc *script, pid, xact st
 	if err := exec(ctx, s.conn, t.local(lock, timeout)); err != nil {
 		return t.failFile(sc.file, err)
 	}
-	w := s.m.watch(ctx, Event{Module: t.Module, Schema: t.Schema, File: sc.file}, pid, lock)
+	w := s.m.watchBlockers(ctx, Event{Module: t.Module, Schema: t.Schema, File: sc.file}, pid, lock)
 	defer w.stop() // the function may end its goroutine
 	err := s.call(ctx, t, sc)
 	blockers := w.end()

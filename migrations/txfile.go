@@ -104,7 +104,7 @@ func (s *session) runStatements(ctx context.Context, t *target, sc *script, stat
 	ending, proof := s.ending(t, finish)
 	proof += len(requests)
 	requests = append(requests, ending...)
-	w := s.m.watch(ctx, Event{Module: t.Module, Schema: t.Schema, File: sc.file, Statements: len(statements)}, pid, lock)
+	w := s.m.watchBlockers(ctx, Event{Module: t.Module, Schema: t.Schema, File: sc.file, Statements: len(statements)}, pid, lock)
 	defer w.stop() // an Observer may panic
 	got, failed, err := pipeline(ctx, s.conn, requests, func(i int) {
 		if i > 0 && i <= len(statements) {
