@@ -109,8 +109,9 @@ type rerunner interface {
 }
 
 func (m *Manager) rerun(r *rows, err error) (ok bool) {
+	r.closeBatch()
 	if r.conn, ok = m.again(r.ctx, r.conn, err, &r.tries); ok {
-		r.take(r.conn.Query(r.ctx, r.sql, r.args...))
+		m.send(r)
 	}
 	return ok
 }

@@ -24,7 +24,8 @@ type batchResults struct {
 	cancel context.CancelFunc // called by Close; nil for none
 
 	tx   *txConn // told by Close how the first round trip went; nil outside a transaction
-	head bool    // the results of BEGIN and what follows it, or of a guard, are yet to be read
+	role *role   // that it runs as; nil for that of the connection
+	lead int     // results of BEGIN and what follows it, of a guard or a role, that are yet to be read
 
 	err    error
 	closed bool
@@ -36,6 +37,9 @@ func (r *batchResults) Exec() (pgconn.CommandTag, error) {
 	}
 	s := r.next()
 	tag, err := r.BatchResults.Exec()
+	if r.tx != nil {
+		r.tx.saw(tag)
+	}
 	return tag, r.fail(&s, err)
 }
 
@@ -51,6 +55,7 @@ func (r *batchResults) query() (*rows, error) {
 		return failedRows(err), err
 	}
 	rs := &rows{statement: r.next(), tx: r.tx}
+	rs.role = r.role
 	var err error
 	if rs.Rows, err = r.BatchResults.Query(); err != nil {
 		rs.ended, rs.err = true, r.fail(&rs.statement, err)
@@ -114,16 +119,18 @@ func (r *batchResults) Tx() pgx.Tx { return nil }
 
 // skip reads what comes before the caller's first result.
 func (r *batchResults) skip() error {
-	if !r.head {
-		return nil
+	lead := r.lead
+	r.lead = 0
+	for range lead {
+		if _, err := r.BatchResults.Exec(); err != nil {
+			s := statement{ctx: r.ctx, schema: r.schema, sql: guard}
+			if r.tx != nil {
+				s.sql = "begin"
+			}
+			return r.fail(&s, err)
+		}
 	}
-	r.head = false
-	if r.tx == nil {
-		_, err := r.BatchResults.Exec()
-		return r.fail(&statement{ctx: r.ctx, schema: r.schema, sql: guard}, err)
-	}
-	s := statement{ctx: r.ctx, schema: r.schema, sql: "begin"}
-	return r.fail(&s, r.tx.skipHead(r.BatchResults))
+	return nil
 }
 
 // next returns the statement whose result is read next.
@@ -149,6 +156,7 @@ func (r *batchResults) fail(s *statement, err error) error {
 	if r.tx != nil {
 		return r.tx.fail(s, err)
 	}
+	s.role = r.role
 	return s.classify(err)
 }
 

@@ -45,6 +45,7 @@ type Binding struct {
 	ExecMode pgx.QueryExecMode
 
 	counters *counters // of its statements; nil: not counted
+	role     *role     // that its statements run as; nil for that of the connection
 	scope    string    // the same for bindings whose templates mean the same
 	schema   unique.Handle[string]
 }

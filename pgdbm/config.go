@@ -28,6 +28,18 @@ type Config struct {
 	// Schema is the schema that [Pool.Manager] binds when it is called with "".
 	Schema string
 
+	// ModuleRoles gives each module a database role of its own, and is what the
+	// roles' names begin with, such as "app_"; their schemas follow. A role changes
+	// the rows of its module's schema, reads those of the declared dependencies, and
+	// reaches nothing else: a statement that does is [ErrPermission]. package module
+	// creates the roles when it migrates.
+	//
+	// The role is sent with each statement, in the same round trip, and is gone with
+	// its transaction: a statement outside of one runs in one of its own. Managers of
+	// no module, of which [Pool.Manager] makes some, and connections of
+	// [Manager.Acquire] have the role that connects. Default: none.
+	ModuleRoles string
+
 	MaxConns              int32         // default: the greater of 4 and the number of CPUs
 	MinConns              int32         // kept open; opened by [Pool.Connect], then in the background; default 0
 	MinIdleConns          int32         // kept free for the next who needs one; default 0

@@ -45,6 +45,9 @@ func (m *Manager) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
+	if m.binding.role != nil {
+		return m.execAs(ctx, text, args)
+	}
 	conn, err := m.acquire(ctx)
 	if err != nil {
 		return pgconn.CommandTag{}, err
@@ -63,7 +66,7 @@ func (m *Manager) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 		tag, err = conn.Exec(ctx, text, args...)
 	}
 	if err != nil {
-		s := statement{ctx, m.Schema(), text, args}
+		s := statement{ctx, m.Schema(), text, args, nil}
 		return tag, s.classify(err)
 	}
 	return tag, nil
@@ -85,13 +88,20 @@ func (m *Manager) query(ctx context.Context, sql string, args []any) (*rows, err
 	if err != nil {
 		return failedRows(err), err
 	}
+	if m.binding.role != nil && unfit(text, args) {
+		return m.queryInTx(ctx, text, args)
+	}
+	return m.sendQuery(ctx, text, args)
+}
+
+func (m *Manager) sendQuery(ctx context.Context, text string, args []any) (*rows, error) {
 	conn, err := m.acquire(ctx)
 	if err != nil {
 		return failedRows(err), err
 	}
 	ctx, cancel := m.pool.limit(ctx)
-	r := &rows{statement: statement{ctx, m.Schema(), text, args}, conn: conn, by: m, cancel: cancel}
-	r.take(conn.Query(ctx, text, args...))
+	r := &rows{statement: statement{ctx, m.Schema(), text, args, m.binding.role}, conn: conn, by: m, cancel: cancel}
+	m.send(r)
 	return r, r.sent()
 }
 
@@ -106,9 +116,12 @@ func (m *Manager) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults 
 		return pgx.FailedBatchResults(b, err)
 	}
 	ctx, cancel := m.pool.limit(ctx)
-	return &batchResults{
-		BatchResults: conn.SendBatch(ctx, b), ctx: ctx, schema: m.Schema(), queued: b.QueuedQueries, conn: conn, cancel: cancel,
+	r := &batchResults{ctx: ctx, schema: m.Schema(), queued: b.QueuedQueries, conn: conn, cancel: cancel, role: m.binding.role}
+	if r.role != nil && b.Len() > 0 {
+		b, r.lead = &pgx.Batch{QueuedQueries: r.role.behind(b.QueuedQueries)}, 1
 	}
+	r.BatchResults = conn.SendBatch(ctx, b)
+	return r
 }
 
 // CopyFrom is [DB].CopyFrom.
@@ -116,6 +129,9 @@ func (m *Manager) CopyFrom(ctx context.Context, table string, columns []string, 
 	name, err := m.binding.identifier(table)
 	if err != nil {
 		return 0, err
+	}
+	if m.binding.role != nil {
+		return m.copyAs(ctx, table, columns, src)
 	}
 	conn, err := m.acquire(ctx)
 	if err != nil {
@@ -204,7 +220,7 @@ func (m *Manager) EnsureSchema(ctx context.Context) error {
 	if err != nil || exists {
 		return err
 	}
-	_, err = m.Exec(ctx, "create schema if not exists {{schema}}")
+	_, err = m.asLogin().Exec(ctx, "create schema if not exists {{schema}}")
 	if sqlState(err) == "23505" { // somebody else created it in the same moment
 		return nil
 	}

@@ -24,6 +24,7 @@ type Pool struct {
 	direct *pgx.ConnConfig   // past a pooler; nil: none is configured
 	limits map[string]string // settings that bound what a session does
 	held   *holders          // nil for a borrowed pool
+	roles  *moduleRoles      // nil: modules have none
 	timer  bool              // each wait for a connection needs one from the start
 
 	monitor *monitor // nil: nothing is counted or logged as slow
@@ -107,7 +108,7 @@ func (p *Pool) own() error {
 
 func newPool(cfg Config) *Pool {
 	cfg = cfg.withDefaults()
-	p := &Pool{cfg: &cfg, log: cfg.Logger, texts: newExpander(), ended: make(chan struct{})}
+	p := &Pool{cfg: &cfg, log: cfg.Logger, texts: newExpander(), roles: newModuleRoles(cfg.ModuleRoles), ended: make(chan struct{})}
 	if cfg.Pooler != PoolerAuto {
 		p.pooled.Store(new(cfg.Pooler == PoolerTransaction))
 	}
@@ -129,7 +130,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 }
 
 // Borrow wraps a pgx pool that somebody else owns and closes. Of cfg only Schema,
-// AcquireTimeout, Pooler, Logger and, for connections past a pooler,
+// ModuleRoles, AcquireTimeout, Pooler, Logger and, for connections past a pooler,
 // DirectConnString with what belongs to it apply: the pool's connections are made
 // as its owner configured them, with the owner's limits on statements and locks.
 // Behind a transaction pooler cfg's limits apply.
@@ -173,6 +174,10 @@ func (p *Pool) Bind(b Binding) (*Manager, error) {
 		return nil, err
 	}
 	binding := b.clone()
+	var err error
+	if binding.role, err = p.roles.of(binding); err != nil {
+		return nil, err
+	}
 	binding.counters = p.monitor.countersOf(binding)
 	return &Manager{pool: p, binding: binding}, nil
 }

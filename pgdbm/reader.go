@@ -103,26 +103,19 @@ func (d *reader) query(ctx context.Context, sql string, args []any) (*rows, erro
 		return failedRows(err), err
 	}
 	ctx, cancel := pool.limit(ctx)
-	r := &rows{statement: statement{ctx, d.Schema(), text, args}, conn: conn, by: d, cancel: cancel}
+	r := &rows{statement: statement{ctx, d.Schema(), text, args, d.m.binding.role}, conn: conn, by: d, cancel: cancel}
 	d.send(r, pool)
 	return r, r.sent()
 }
 
 // send sends the statement of r, on r.conn of pool.
 func (d *reader) send(r *rows, pool *Pool) {
-	if !d.free(pool) {
-		r.take(r.conn.Query(r.ctx, r.sql, r.args...))
+	r.guarded = d.free(pool)
+	if !r.guarded {
+		d.m.send(r)
 		return
 	}
-	b := &pgx.Batch{}
-	b.Queue(guard)
-	b.Queue(r.sql, r.args...)
-	r.batch = r.conn.SendBatch(r.ctx, b)
-	if _, err := r.batch.Exec(); err != nil {
-		r.take(nil, err)
-		return
-	}
-	r.take(r.batch.Query())
+	r.sendBehind(d.m.binding.role, true)
 }
 
 // rerun is the second attempt at a statement: where the first was made if a plan
@@ -130,14 +123,15 @@ func (d *reader) send(r *rows, pool *Pool) {
 func (d *reader) rerun(r *rows, err error) bool {
 	server, answered := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case r.ctx.Err() != nil || r.batch != nil || r.tries.once:
+	case r.ctx.Err() != nil || r.guarded || r.tries.once:
 		return false
 	}
 	switch r.tries.once = true; {
 	case answered && stalePlan(server):
-		r.take(r.conn.Query(r.ctx, r.sql, r.args...))
+		d.m.send(r)
 		return true
 	case answered && server.Code == "40001", errors.Is(classify(err, "", ""), ErrUnavailable):
+		r.closeBatch()
 		r.conn.Release()
 		conn, err := d.m.acquire(r.ctx)
 		if err != nil {
@@ -159,12 +153,14 @@ func (d *reader) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 		return pgx.FailedBatchResults(b, err)
 	}
 	ctx, cancel := pool.limit(ctx)
-	results := &batchResults{ctx: ctx, schema: d.Schema(), queued: b.QueuedQueries, conn: conn, cancel: cancel}
-	if results.head = d.free(pool); results.head {
-		all := &pgx.Batch{}
-		all.Queue(guard)
-		all.QueuedQueries = append(all.QueuedQueries, b.QueuedQueries...)
-		b = all
+	results := &batchResults{ctx: ctx, schema: d.Schema(), queued: b.QueuedQueries, conn: conn, cancel: cancel, role: d.m.binding.role}
+	if d.free(pool) {
+		results.lead++
+		b = &pgx.Batch{QueuedQueries: append([]*pgx.QueuedQuery{{SQL: guard}}, b.QueuedQueries...)}
+	}
+	if results.role != nil && b.Len() > 0 {
+		results.lead++
+		b = &pgx.Batch{QueuedQueries: results.role.behind(b.QueuedQueries)}
 	}
 	results.BatchResults = conn.SendBatch(ctx, b)
 	return results

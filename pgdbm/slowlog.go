@@ -43,7 +43,7 @@ func batchTexts(b *pgx.Batch) []string {
 	var texts []string
 	size := 0
 	for _, q := range b.QueuedQueries {
-		if strings.HasPrefix(q.SQL, "begin") || strings.HasPrefix(q.SQL, "set local ") || slices.Contains(texts, q.SQL) {
+		if strings.HasPrefix(q.SQL, "begin") || strings.HasPrefix(q.SQL, "set local ") || switchesRole(q.SQL) || slices.Contains(texts, q.SQL) {
 			continue
 		}
 		texts = append(texts, q.SQL)

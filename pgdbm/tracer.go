@@ -29,11 +29,7 @@ func (m *monitor) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.Tr
 
 // TraceBatchStart implements [pgx.BatchTracer].
 func (m *monitor) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	sql := ""
-	if queued := data.Batch.QueuedQueries; len(queued) > 0 {
-		sql = queued[len(queued)-1].SQL // BEGIN may travel in front
-	}
-	m.start(conn, call{kind: callBatch, sql: sql, batch: data.Batch})
+	m.start(conn, call{kind: callBatch, sql: lastOf(data.Batch), batch: data.Batch}) // BEGIN may travel in front
 	return ctx
 }
 
@@ -41,6 +37,9 @@ func (m *monitor) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.
 func (m *monitor) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
 	c := m.state(conn).current()
 	if c == nil || c.kind != callBatch {
+		return
+	}
+	if switchesRole(data.SQL) {
 		return
 	}
 	c.answered(data.CommandTag)

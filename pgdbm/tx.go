@@ -79,10 +79,17 @@ var errOtherPool = errors.New("pgdbm: In: the transaction belongs to another poo
 
 // Pgx begins the transaction if nothing was sent yet and returns pgx's own, for
 // libraries that take one. It must not be committed or rolled back; templates
-// are not expanded and errors not classified there.
+// are not expanded and errors not classified there. With [Config.ModuleRoles] it
+// has tx's role until another module speaks; one that was adopted has its owner's.
 func (tx *Tx) Pgx(ctx context.Context) (pgx.Tx, error) {
 	if err := tx.begin(ctx); err != nil {
 		return nil, err
+	}
+	if !tx.conn.lent {
+		if _, err := tx.conn.take(ctx, tx.binding.Schema); err != nil {
+			return nil, err
+		}
+		tx.conn.role.loose = true
 	}
 	return tx.conn.tx, nil
 }
@@ -176,8 +183,15 @@ func (tx *Tx) CopyFrom(ctx context.Context, table string, columns []string, src 
 	if err != nil {
 		return 0, err
 	}
+	restore, err := tx.conn.take(ctx, tx.binding.Schema)
+	if err != nil {
+		return 0, err
+	}
 	tx.conn.copying = true
 	defer func() { tx.conn.copying = false }()
 	n, err := copyFrom(ctx, tx.conn.tx, name, columns, src)
-	return n, tx.conn.fail(&statement{ctx: ctx, schema: tx.binding.Schema, sql: "copy " + name.Sanitize()}, err)
+	if err != nil {
+		return n, tx.conn.fail(&statement{ctx: ctx, schema: tx.binding.Schema, sql: "copy " + name.Sanitize()}, err)
+	}
+	return n, restore()
 }

@@ -28,6 +28,7 @@ type txConn struct {
 
 	holder  *Binding // began it; nil if lent
 	speaker *Binding // sends the next statement; nil: holder
+	role    txRole   // of the last statement
 
 	conn       *pgxpool.Conn // nil until the first statement, and after the end
 	tx         pgx.Tx        // nil until the first statement
@@ -104,29 +105,44 @@ func (c *txConn) begin(ctx context.Context, schema string) error {
 }
 
 func (c *txConn) beginNow(ctx context.Context, schema string) error {
-	err := c.send(ctx, nil).Close()
+	results, _ := c.send(ctx, nil, true)
+	err := results.Close()
 	failed := c.fail(&statement{ctx: ctx, schema: schema, sql: "begin"}, err)
 	c.began(err)
 	return failed
 }
 
-// send begins the transaction and sends queued in the same round trip. The first
-// results of the returned ones, of BEGIN and head, are still to be read.
-func (c *txConn) send(ctx context.Context, queued []*pgx.QueuedQuery) pgx.BatchResults {
-	all := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, 1+len(c.head)+len(queued))}
-	all.BeginTx(c.opts)
-	for _, sql := range c.head {
-		all.Queue(sql)
+// send sends queued, in the same round trip with what must come first: BEGIN and
+// head where the transaction has yet to begin, and a change of the role. The first
+// results of the returned ones, lead of them, are still to be read.
+func (c *txConn) send(ctx context.Context, queued []*pgx.QueuedQuery, begin bool) (results pgx.BatchResults, lead int) {
+	all := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, 2+len(c.head)+len(queued))}
+	if begin {
+		c.role = txRole{}
+		all.BeginTx(c.opts)
+		for _, sql := range c.head {
+			all.Queue(sql)
+		}
 	}
-	all.QueuedQueries = append(all.QueuedQueries, queued...)
-	results := c.conn.SendBatch(ctx, all)
+	var after []*pgx.QueuedQuery
+	if c.turns() {
+		var before []*pgx.QueuedQuery
+		before, after = c.turn()
+		all.QueuedQueries = append(all.QueuedQueries, before...)
+	}
+	lead = all.Len()
+	all.QueuedQueries = append(append(all.QueuedQueries, queued...), after...)
+	if !begin {
+		return c.tx.SendBatch(ctx, all), lead
+	}
+	results = c.conn.SendBatch(ctx, all)
 	c.tx = results.Tx()
-	return results
+	return results, lead
 }
 
-// skipHead reads the results of BEGIN and head.
-func (c *txConn) skipHead(results pgx.BatchResults) error {
-	for range 1 + len(c.head) {
+// skipLead reads the first results of those that send returned.
+func skipLead(results pgx.BatchResults, lead int) error {
+	for range lead {
 		if _, err := results.Exec(); err != nil {
 			return err
 		}
@@ -207,6 +223,7 @@ func (c *txConn) fail(s *statement, err error) error {
 	if err == nil {
 		return nil
 	}
+	s.role, c.role.vague = c.speaks(), true
 	err = s.classify(err)
 	code := sqlState(err)
 	if code == "25P02" && c.cause != nil {
@@ -226,18 +243,29 @@ func (c *txConn) aborted(err error) error {
 
 func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*rows, error) {
 	begin, err := c.start(ctx, schema)
-	if err == nil && begin && (sql == "" || hasOptions(args)) { // a batch cannot carry them
-		err, begin = c.begin(ctx, schema), false
+	turns := err == nil && !begin && c.turns() && !(c.lent && savepoint(sql))
+	var restore func() error
+	if err == nil && (begin || turns) && unfit(sql, args) {
+		if begin {
+			err = c.begin(ctx, schema)
+		} else if restore, err = c.take(ctx, schema); !c.lent {
+			restore = nil
+		}
+		begin, turns = false, false
 	}
 	if err != nil {
 		return failedRows(err), err
 	}
-	r := &rows{statement: statement{ctx, schema, sql, args}, tx: c}
+	r := &rows{statement: statement{ctx, schema, sql, args, nil}, tx: c, begin: begin}
+	if restore != nil {
+		r.cancel = func() { r.err = cmp.Or(r.err, restore()) }
+	}
 	c.open = r
-	if begin {
-		r.batch = c.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}})
+	if begin || turns {
+		var lead int
+		r.batch, lead = c.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}}, begin)
 		r.Rows = noRows{}
-		if err = c.skipHead(r.batch); err == nil {
+		if err = skipLead(r.batch, lead); err == nil {
 			r.Rows, err = r.batch.Query()
 		}
 	} else {
@@ -255,11 +283,12 @@ func (c *txConn) exec(ctx context.Context, schema, sql string, args []any) (pgco
 		if err := c.check(schema); err != nil {
 			return pgconn.CommandTag{}, err
 		}
-		tag, err := c.tx.Exec(ctx, sql, args...)
-		if err != nil {
-			return tag, c.fail(&statement{ctx, schema, sql, args}, err)
+		if !c.turns() {
+			return c.execPlain(ctx, schema, sql, args)
 		}
-		return tag, nil
+		if several(sql, args) {
+			return c.execSeveral(ctx, schema, sql)
+		}
 	}
 	r, err := c.query(ctx, schema, sql, args)
 	r.Close()
@@ -269,14 +298,23 @@ func (c *txConn) exec(ctx context.Context, schema, sql string, args []any) (pgco
 	return r.CommandTag(), err
 }
 
+func (c *txConn) execPlain(ctx context.Context, schema, sql string, args []any) (pgconn.CommandTag, error) {
+	tag, err := c.tx.Exec(ctx, sql, args...)
+	if err != nil {
+		return tag, c.fail(&statement{ctx, schema, sql, args, nil}, err)
+	}
+	c.saw(tag)
+	return tag, nil
+}
+
 func (c *txConn) sendBatch(ctx context.Context, schema string, b *pgx.Batch) pgx.BatchResults {
 	begin, err := c.start(ctx, schema)
 	if err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
-	r := &batchResults{ctx: ctx, schema: schema, queued: b.QueuedQueries, tx: c, head: begin}
-	if begin {
-		r.BatchResults = c.send(ctx, b.QueuedQueries)
+	r := &batchResults{ctx: ctx, schema: schema, queued: b.QueuedQueries, tx: c}
+	if begin || c.turns() {
+		r.BatchResults, r.lead = c.send(ctx, b.QueuedQueries, begin)
 	} else {
 		r.BatchResults = c.tx.SendBatch(ctx, b)
 	}

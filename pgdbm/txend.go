@@ -54,7 +54,7 @@ func (tx *Tx) commit(ctx context.Context) error {
 		_, err = tx.conn.exec(ctx, tx.binding.Schema, setSearchPath, []any{level.searchPath})
 	}
 	if err == nil {
-		_, err = tx.conn.exec(ctx, tx.binding.Schema, "release savepoint "+level.name, nil)
+		err = tx.conn.control(ctx, tx.binding.Schema, "release savepoint "+level.name)
 	}
 	if err != nil {
 		return errors.Join(err, tx.conn.rollbackTo(ctx, tx.binding.Schema, level.name))
@@ -97,7 +97,7 @@ func (tx *Tx) Begin(ctx context.Context) (*Tx, error) {
 	}
 	tx.conn.savepoints++
 	inner := &txLevel{parent: tx.level, name: "pgdbm_" + strconv.Itoa(tx.conn.savepoints)}
-	if _, err := tx.conn.exec(ctx, tx.binding.Schema, "savepoint "+inner.name, nil); err != nil {
+	if err := tx.conn.control(ctx, tx.binding.Schema, "savepoint "+inner.name); err != nil {
 		return nil, err
 	}
 	tx.level.inner = inner
@@ -223,6 +223,7 @@ func (c *txConn) rollbackTo(ctx context.Context, schema, savepoint string) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
 	c.discard(ctx)
+	c.role.vague = true
 	_, err := c.tx.Exec(ctx, "rollback to savepoint "+savepoint+"; release savepoint "+savepoint)
 	if errors.Is(err, pgx.ErrTxClosed) || c.tx.Conn().IsClosed() {
 		return nil
