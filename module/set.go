@@ -101,23 +101,31 @@ func (s *Set) Order() []Module {
 	return lo.Map(s.order, func(m Module, _ int) Module { return m.WithSchema(m.schema()) })
 }
 
-// Migrate brings every schema up to date; see [migrations.Migrator.Up].
+// Migrate brings every schema up to date; see [migrations.Migrator.Up]. With
+// [pgdbm.Config.ModuleRoles] it then creates the modules' roles and grants them
+// what they need, where that is missing. Who connects needs CREATEROLE for that;
+// otherwise the error is [pgdbm.ErrPermission] and lists the SQL to run, once.
 func (s *Set) Migrate(ctx context.Context) (*migrations.Report, error) {
 	m, err := s.Migrator()
 	if err != nil {
 		return nil, err
 	}
-	return m.Up(ctx)
+	report, err := m.Up(ctx)
+	if err != nil {
+		return report, err
+	}
+	return report, s.grantRoles(ctx)
 }
 
 // Verify returns nil when every schema is up to date; see
-// [migrations.Migrator.Verify].
+// [migrations.Migrator.Verify]. With [pgdbm.Config.ModuleRoles] the roles must be
+// there as well.
 func (s *Set) Verify(ctx context.Context) error {
 	m, err := s.Migrator()
 	if err != nil {
 		return err
 	}
-	return m.Verify(ctx)
+	return errors.Join(m.Verify(ctx), s.verifyRoles(ctx))
 }
 
 // Status says for every module what is applied and what is pending; see

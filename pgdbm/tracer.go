@@ -18,7 +18,9 @@ var (
 
 // TraceQueryStart implements [pgx.QueryTracer].
 func (m *monitor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	m.start(conn, call{kind: callQuery, sql: data.SQL})
+	if !switchesRole(data.SQL) {
+		m.start(conn, call{kind: callQuery, sql: data.SQL})
+	}
 	return ctx
 }
 
@@ -29,7 +31,9 @@ func (m *monitor) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.Tr
 
 // TraceBatchStart implements [pgx.BatchTracer].
 func (m *monitor) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	m.start(conn, call{kind: callBatch, sql: lastOf(data.Batch), batch: data.Batch}) // BEGIN may travel in front
+	if sql := lastOf(data.Batch); !switchesRole(sql) { // BEGIN may travel in front
+		m.start(conn, call{kind: callBatch, sql: sql, batch: data.Batch})
+	}
 	return ctx
 }
 

@@ -89,7 +89,7 @@ func (tx *Tx) Pgx(ctx context.Context) (pgx.Tx, error) {
 		if _, err := tx.conn.take(ctx, tx.binding.Schema); err != nil {
 			return nil, err
 		}
-		tx.conn.role.loose = true
+		tx.conn.role.vague = true
 	}
 	return tx.conn.tx, nil
 }
@@ -190,7 +190,7 @@ func (tx *Tx) CopyFrom(ctx context.Context, table string, columns []string, src 
 	tx.conn.copying = true
 	defer func() { tx.conn.copying = false }()
 	n, err := copyFrom(ctx, tx.conn.tx, name, columns, src)
-	if err != nil {
+	if err != nil || restore == nil {
 		return n, tx.conn.fail(&statement{ctx: ctx, schema: tx.binding.Schema, sql: "copy " + name.Sanitize()}, err)
 	}
 	return n, restore()

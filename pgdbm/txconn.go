@@ -243,15 +243,17 @@ func (c *txConn) aborted(err error) error {
 
 func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*rows, error) {
 	begin, err := c.start(ctx, schema)
-	turns := err == nil && !begin && c.turns() && !(c.lent && savepoint(sql))
+	wrapped := false
 	var restore func() error
-	if err == nil && (begin || turns) && unfit(sql, args) {
-		if begin {
-			err = c.begin(ctx, schema)
-		} else if restore, err = c.take(ctx, schema); !c.lent {
-			restore = nil
-		}
-		begin, turns = false, false
+	switch {
+	case err != nil:
+	case begin && unfit(sql, args):
+		err, begin = c.begin(ctx, schema), false
+	case begin || !c.turns():
+	case c.lent && !unfit(sql, args):
+		wrapped = !savepoint(sql)
+	default:
+		restore, err = c.take(ctx, schema)
 	}
 	if err != nil {
 		return failedRows(err), err
@@ -261,7 +263,7 @@ func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*ro
 		r.cancel = func() { r.err = cmp.Or(r.err, restore()) }
 	}
 	c.open = r
-	if begin || turns {
+	if begin || wrapped {
 		var lead int
 		r.batch, lead = c.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}}, begin)
 		r.Rows = noRows{}
@@ -286,8 +288,8 @@ func (c *txConn) exec(ctx context.Context, schema, sql string, args []any) (pgco
 		if !c.turns() {
 			return c.execPlain(ctx, schema, sql, args)
 		}
-		if several(sql, args) {
-			return c.execSeveral(ctx, schema, sql)
+		if !c.lent || several(sql, args) {
+			return c.execTurned(ctx, schema, sql, args)
 		}
 	}
 	r, err := c.query(ctx, schema, sql, args)
@@ -304,6 +306,9 @@ func (c *txConn) execPlain(ctx context.Context, schema, sql string, args []any) 
 		return tag, c.fail(&statement{ctx, schema, sql, args, nil}, err)
 	}
 	c.saw(tag)
+	if c.pool.roles != nil && several(sql, args) {
+		c.role.vague = true // one of them may have changed it
+	}
 	return tag, nil
 }
 
@@ -313,7 +318,13 @@ func (c *txConn) sendBatch(ctx context.Context, schema string, b *pgx.Batch) pgx
 		return pgx.FailedBatchResults(b, err)
 	}
 	r := &batchResults{ctx: ctx, schema: schema, queued: b.QueuedQueries, tx: c}
-	if begin || c.turns() {
+	turns := !begin && c.turns()
+	if turns && !c.lent {
+		if _, err := c.take(ctx, schema); err != nil {
+			return pgx.FailedBatchResults(b, err)
+		}
+	}
+	if begin || turns && c.lent {
 		r.BatchResults, r.lead = c.send(ctx, b.QueuedQueries, begin)
 	} else {
 		r.BatchResults = c.tx.SendBatch(ctx, b)

@@ -3,7 +3,6 @@ package pgdbm
 import (
 	"cmp"
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -17,8 +16,6 @@ type txRole struct {
 	name string // "" for that of the session
 	// vague: name may not be true any more, so that the role is sent again.
 	vague bool
-	// loose: pgx's own transaction was handed out, so that it never is for long.
-	loose bool
 }
 
 // speaks returns the role of who sends the next statement, nil for that of the
@@ -39,7 +36,7 @@ func (c *txConn) turns() bool {
 		return false
 	case c.lent:
 		return c.speaks() != nil
-	case c.role.vague || c.role.loose:
+	case c.role.vague:
 		return true
 	}
 	name := ""
@@ -65,18 +62,20 @@ func (c *txConn) turn() (before, after []*pgx.QueuedQuery) {
 	}
 }
 
-// take makes the transaction's role that of who speaks, with nothing travelling
-// along. The returned function ends that where it must end.
+// take makes the transaction's role that of who speaks, in a round trip of its
+// own: a statement that travels with the change would be prepared before it, by a
+// role that may not know its schema. The returned function ends that where it must
+// end, nil where it need not.
 func (c *txConn) take(ctx context.Context, schema string) (restore func() error, err error) {
 	if !c.turns() {
-		return func() error { return nil }, nil
+		return nil, nil
 	}
 	before, after := c.turn()
-	if err := c.sendNow(ctx, schema, before); err != nil {
+	if err := c.sendNow(ctx, schema, before); err != nil || len(after) == 0 {
 		return nil, err
 	}
 	return func() error {
-		if len(after) == 0 || c.status() != 'T' { // else the role is gone already
+		if c.status() != 'T' { // the role goes with what was aborted
 			return nil
 		}
 		return c.sendNow(ctx, schema, after)
@@ -84,20 +83,26 @@ func (c *txConn) take(ctx context.Context, schema string) (restore func() error,
 }
 
 func (c *txConn) sendNow(ctx context.Context, schema string, queued []*pgx.QueuedQuery) error {
-	err := c.tx.SendBatch(ctx, &pgx.Batch{QueuedQueries: queued}).Close()
+	var err error
+	if len(queued) == 1 { // with nothing to be prepared
+		_, err = c.tx.Exec(ctx, queued[0].SQL)
+	} else {
+		err = c.tx.SendBatch(ctx, &pgx.Batch{QueuedQueries: queued}).Close()
+	}
 	return c.fail(&statement{ctx: ctx, schema: schema, sql: "set role"}, err)
 }
 
-// execSeveral runs several statements of one text, which cannot travel with
-// another.
-func (c *txConn) execSeveral(ctx context.Context, schema, sql string) (pgconn.CommandTag, error) {
+// execTurned runs a statement, or several of one text, after a change of role.
+func (c *txConn) execTurned(ctx context.Context, schema, sql string, args []any) (pgconn.CommandTag, error) {
 	restore, err := c.take(ctx, schema)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	tag, err := c.execPlain(ctx, schema, sql, nil)
-	c.role.vague = true // one of them may have changed it
-	return tag, errors.Join(err, restore())
+	tag, err := c.execPlain(ctx, schema, sql, args)
+	if err == nil && restore != nil {
+		err = restore()
+	}
+	return tag, err
 }
 
 // control runs a statement that ends or sets a savepoint. It runs as whoever was
