@@ -44,9 +44,7 @@ func (c Config) validateRest() error {
 			wrong = append(wrong, err)
 		}
 	}
-	if err := validRolePrefix(c.ModuleRoles); err != nil {
-		wrong.add(err.Error(), c.ModuleRoles)
-	}
+	c.validateRoles(&wrong)
 	c.validateSizes(&wrong)
 	c.validateTLS(&wrong)
 	c.validateSession(&wrong)

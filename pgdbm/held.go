@@ -94,8 +94,8 @@ func (hs *holders) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx
 func (hs *holders) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 func (hs *holders) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	if data.Batch.Len() > 0 {
-		holderOf(conn).ran(lastOf(data.Batch), nil)
+	if queued := data.Batch.QueuedQueries; len(queued) > 0 {
+		holderOf(conn).ran(queued[len(queued)-1].SQL, nil)
 	}
 	return ctx
 }

@@ -1,13 +1,10 @@
 package pgdbm
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"sync"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 )
@@ -30,25 +27,14 @@ type role struct {
 const (
 	setRole     = "select set_config('role', $1, true)"
 	ownRole     = "set local role to default" // that of the session
-	keepRole    = "select set_config('pgdbm.role', current_setting('role'), true)"
+	keepRole    = "select set_config('pgdbm.role', current_setting('role'), true); "
 	restoreRole = "select set_config('role', current_setting('pgdbm.role'), true)"
 	localRole   = `set local role "`
 )
 
 // switchesRole reports whether sql is one of ours that change the role.
 func switchesRole(sql string) bool {
-	return sql == setRole || sql == ownRole || sql == keepRole || sql == restoreRole || strings.HasPrefix(sql, localRole)
-}
-
-// lastOf returns the text that a batch is known by: of its last statement that
-// is not ours.
-func lastOf(b *pgx.Batch) string {
-	for i := len(b.QueuedQueries) - 1; i >= 0; i-- {
-		if sql := b.QueuedQueries[i].SQL; i == 0 || !switchesRole(sql) {
-			return sql
-		}
-	}
-	return ""
+	return strings.HasPrefix(sql, localRole) || strings.HasPrefix(sql, keepRole) || sql == setRole || sql == ownRole || sql == restoreRole
 }
 
 // moduleRoles is what a pool with [Config.ModuleRoles] knows of its modules.
@@ -99,17 +85,14 @@ func (k *moduleRoles) moduleOf(schema string) string {
 	return k.modules[schema]
 }
 
-// validRolePrefix says what is wrong with [Config.ModuleRoles], nil for nothing.
-func validRolePrefix(prefix string) error {
+func (c Config) validateRoles(wrong *mistakes) {
 	switch {
-	case prefix == "":
-		return nil
-	case !sqltmpl.ValidName(prefix):
-		return errors.New("ModuleRoles is %q: use a letter or _ followed by letters, digits or _, such as \"app_\"")
-	case strings.HasPrefix(prefix, "pg_"):
-		return errors.New("ModuleRoles is %q: names that begin with pg_ belong to PostgreSQL")
+	case c.ModuleRoles == "":
+	case !sqltmpl.ValidName(c.ModuleRoles):
+		wrong.add("ModuleRoles is %q: use a letter or _ followed by letters, digits or _, such as app_", c.ModuleRoles)
+	case strings.HasPrefix(c.ModuleRoles, "pg_"):
+		wrong.add("ModuleRoles is %q: names that begin with pg_ belong to PostgreSQL", c.ModuleRoles)
 	}
-	return nil
 }
 
 // Role returns the database role that m's statements run as, "" for that of the

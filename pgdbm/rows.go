@@ -124,7 +124,7 @@ func (r *rows) end() {
 		r.tx.beganAlone(err)
 	}
 	if r.tx != nil {
-		r.tx.saw(r.Rows.CommandTag())
+		r.tx.saw(r.CommandTag())
 	}
 }
 

@@ -31,9 +31,11 @@ func (m *monitor) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.Tr
 
 // TraceBatchStart implements [pgx.BatchTracer].
 func (m *monitor) TraceBatchStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	if sql := lastOf(data.Batch); !switchesRole(sql) { // BEGIN may travel in front
-		m.start(conn, call{kind: callBatch, sql: sql, batch: data.Batch})
+	sql := ""
+	if queued := data.Batch.QueuedQueries; len(queued) > 0 {
+		sql = queued[len(queued)-1].SQL // BEGIN may travel in front
 	}
+	m.start(conn, call{kind: callBatch, sql: sql, batch: data.Batch})
 	return ctx
 }
 

@@ -86,7 +86,7 @@ func (tx *Tx) Pgx(ctx context.Context) (pgx.Tx, error) {
 		return nil, err
 	}
 	if !tx.conn.lent {
-		if _, err := tx.conn.take(ctx, tx.binding.Schema); err != nil {
+		if _, err := tx.conn.take(ctx, tx.binding.Schema, ""); err != nil {
 			return nil, err
 		}
 		tx.conn.role.vague = true
@@ -183,7 +183,7 @@ func (tx *Tx) CopyFrom(ctx context.Context, table string, columns []string, src 
 	if err != nil {
 		return 0, err
 	}
-	restore, err := tx.conn.take(ctx, tx.binding.Schema)
+	restore, err := tx.conn.take(ctx, tx.binding.Schema, "")
 	if err != nil {
 		return 0, err
 	}

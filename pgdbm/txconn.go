@@ -105,36 +105,27 @@ func (c *txConn) begin(ctx context.Context, schema string) error {
 }
 
 func (c *txConn) beginNow(ctx context.Context, schema string) error {
-	results, _ := c.send(ctx, nil, true)
+	results, _ := c.send(ctx, nil)
 	err := results.Close()
 	failed := c.fail(&statement{ctx: ctx, schema: schema, sql: "begin"}, err)
 	c.began(err)
 	return failed
 }
 
-// send sends queued, in the same round trip with what must come first: BEGIN and
-// head where the transaction has yet to begin, and a change of the role. The first
-// results of the returned ones, lead of them, are still to be read.
-func (c *txConn) send(ctx context.Context, queued []*pgx.QueuedQuery, begin bool) (results pgx.BatchResults, lead int) {
+// send begins the transaction and sends queued in the same round trip. The first
+// results of the returned ones, lead of them, of BEGIN and what follows it, are
+// still to be read.
+func (c *txConn) send(ctx context.Context, queued []*pgx.QueuedQuery) (results pgx.BatchResults, lead int) {
 	all := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, 2+len(c.head)+len(queued))}
-	if begin {
-		c.role = txRole{}
-		all.BeginTx(c.opts)
-		for _, sql := range c.head {
-			all.Queue(sql)
-		}
+	all.BeginTx(c.opts)
+	for _, sql := range c.head {
+		all.Queue(sql)
 	}
-	var after []*pgx.QueuedQuery
-	if c.turns() {
-		var before []*pgx.QueuedQuery
-		before, after = c.turn()
-		all.QueuedQueries = append(all.QueuedQueries, before...)
+	if c.role = (txRole{}); c.turns() {
+		all.Queue(c.turn())
 	}
 	lead = all.Len()
-	all.QueuedQueries = append(append(all.QueuedQueries, queued...), after...)
-	if !begin {
-		return c.tx.SendBatch(ctx, all), lead
-	}
+	all.QueuedQueries = append(all.QueuedQueries, queued...)
 	results = c.conn.SendBatch(ctx, all)
 	c.tx = results.Tx()
 	return results, lead
@@ -243,17 +234,12 @@ func (c *txConn) aborted(err error) error {
 
 func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*rows, error) {
 	begin, err := c.start(ctx, schema)
-	wrapped := false
-	var restore func() error
-	switch {
-	case err != nil:
-	case begin && unfit(sql, args):
+	if err == nil && begin && unfit(sql, args) {
 		err, begin = c.begin(ctx, schema), false
-	case begin || !c.turns():
-	case c.lent && !unfit(sql, args):
-		wrapped = !savepoint(sql)
-	default:
-		restore, err = c.take(ctx, schema)
+	}
+	var restore func() error
+	if err == nil && !begin {
+		restore, err = c.take(ctx, schema, sql)
 	}
 	if err != nil {
 		return failedRows(err), err
@@ -263,9 +249,9 @@ func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*ro
 		r.cancel = func() { r.err = cmp.Or(r.err, restore()) }
 	}
 	c.open = r
-	if begin || wrapped {
+	if begin {
 		var lead int
-		r.batch, lead = c.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}}, begin)
+		r.batch, lead = c.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}})
 		r.Rows = noRows{}
 		if err = skipLead(r.batch, lead); err == nil {
 			r.Rows, err = r.batch.Query()
@@ -285,12 +271,10 @@ func (c *txConn) exec(ctx context.Context, schema, sql string, args []any) (pgco
 		if err := c.check(schema); err != nil {
 			return pgconn.CommandTag{}, err
 		}
-		if !c.turns() {
-			return c.execPlain(ctx, schema, sql, args)
-		}
-		if !c.lent || several(sql, args) {
+		if c.turns() {
 			return c.execTurned(ctx, schema, sql, args)
 		}
+		return c.execPlain(ctx, schema, sql, args)
 	}
 	r, err := c.query(ctx, schema, sql, args)
 	r.Close()
@@ -318,15 +302,16 @@ func (c *txConn) sendBatch(ctx context.Context, schema string, b *pgx.Batch) pgx
 		return pgx.FailedBatchResults(b, err)
 	}
 	r := &batchResults{ctx: ctx, schema: schema, queued: b.QueuedQueries, tx: c}
-	turns := !begin && c.turns()
-	if turns && !c.lent {
-		if _, err := c.take(ctx, schema); err != nil {
+	if begin {
+		r.BatchResults, r.lead = c.send(ctx, b.QueuedQueries)
+	} else {
+		restore, err := c.take(ctx, schema, "")
+		if err != nil {
 			return pgx.FailedBatchResults(b, err)
 		}
-	}
-	if begin || turns && c.lent {
-		r.BatchResults, r.lead = c.send(ctx, b.QueuedQueries, begin)
-	} else {
+		if restore != nil {
+			r.cancel = func() { r.err = cmp.Or(r.err, restore()) }
+		}
 		r.BatchResults = c.tx.SendBatch(ctx, b)
 	}
 	c.batch = r

@@ -5,7 +5,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgdbm/pgdbm-go/internal/sqllex"
@@ -28,8 +27,8 @@ func (c *txConn) speaks() *role {
 }
 
 // turns reports whether the next statement needs another role than the one that
-// the transaction has. In an adopted transaction every statement does, since
-// what its owner sends in between runs as before.
+// the transaction has. In an adopted transaction every statement does: what its
+// owner sends in between is to run as it always did.
 func (c *txConn) turns() bool {
 	switch {
 	case c.pool.roles == nil:
@@ -46,55 +45,50 @@ func (c *txConn) turns() bool {
 	return name != c.role.name
 }
 
-// turn returns what must be sent before and after a statement, for it to run as
-// who sends it.
-func (c *txConn) turn() (before, after []*pgx.QueuedQuery) {
+// turn returns the statement that makes the role that of who speaks.
+func (c *txConn) turn() string {
+	c.role = txRole{}
 	r := c.speaks()
-	switch {
-	case c.lent:
-		return []*pgx.QueuedQuery{{SQL: keepRole}, {SQL: r.local}}, []*pgx.QueuedQuery{{SQL: restoreRole}}
-	case r == nil:
-		c.role.name, c.role.vague = "", false
-		return []*pgx.QueuedQuery{{SQL: ownRole}}, nil
-	default:
-		c.role.name, c.role.vague = r.name, false
-		return []*pgx.QueuedQuery{{SQL: r.local}}, nil
+	if r == nil {
+		return ownRole
 	}
+	c.role.name = r.name
+	return r.local
 }
 
-// take makes the transaction's role that of who speaks, in a round trip of its
-// own: a statement that travels with the change would be prepared before it, by a
-// role that may not know its schema. The returned function ends that where it must
-// end, nil where it need not.
-func (c *txConn) take(ctx context.Context, schema string) (restore func() error, err error) {
-	if !c.turns() {
+// take makes the role that of who speaks, where it is another, before sql is
+// sent. In an adopted transaction restore is called after it, else it is nil.
+//
+// That is a round trip: a statement that traveled with the change would be
+// prepared before it, by a role that may not know its schema.
+func (c *txConn) take(ctx context.Context, schema, sql string) (restore func() error, err error) {
+	switch {
+	case !c.turns():
+		return nil, nil
+	case !c.lent:
+		return nil, c.change(ctx, schema, c.turn())
+	case savepoint(sql): // which would bring our role back later
 		return nil, nil
 	}
-	before, after := c.turn()
-	if err := c.sendNow(ctx, schema, before); err != nil || len(after) == 0 {
+	if err := c.change(ctx, schema, keepRole+c.speaks().local); err != nil {
 		return nil, err
 	}
 	return func() error {
-		if c.status() != 'T' { // the role goes with what was aborted
+		if c.tx.Conn().IsClosed() || c.status() != 'T' { // the role goes with what was aborted
 			return nil
 		}
-		return c.sendNow(ctx, schema, after)
+		return c.change(ctx, schema, restoreRole)
 	}, nil
 }
 
-func (c *txConn) sendNow(ctx context.Context, schema string, queued []*pgx.QueuedQuery) error {
-	var err error
-	if len(queued) == 1 { // with nothing to be prepared
-		_, err = c.tx.Exec(ctx, queued[0].SQL)
-	} else {
-		err = c.tx.SendBatch(ctx, &pgx.Batch{QueuedQueries: queued}).Close()
-	}
-	return c.fail(&statement{ctx: ctx, schema: schema, sql: "set role"}, err)
+func (c *txConn) change(ctx context.Context, schema, sql string) error {
+	_, err := c.tx.Exec(ctx, sql)
+	return c.fail(&statement{ctx: ctx, schema: schema, sql: sql}, err)
 }
 
 // execTurned runs a statement, or several of one text, after a change of role.
 func (c *txConn) execTurned(ctx context.Context, schema, sql string, args []any) (pgconn.CommandTag, error) {
-	restore, err := c.take(ctx, schema)
+	restore, err := c.take(ctx, schema, sql)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
