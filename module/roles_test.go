@@ -109,7 +109,7 @@ func TestAModuleReachesItsSchemaAndReadsItsDependencies(t *testing.T) {
 				} {
 					err := run(ctx, s.sales, sql)
 					testkit.ErrorIs(t, err, pgdbm.ErrPermission)
-					testkit.ErrorContains(t, err, `module "sales" may only read the tables of "people"`, "call the store of", "people.people")
+					testkit.ErrorContains(t, err, `module "sales" may only read the tables of "people"`, "call the store of", "people.people", "(table people.people, SQLSTATE 42501)")
 				}
 				for _, sql := range []string{
 					"select id from billing.invoices",

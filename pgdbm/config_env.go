@@ -50,9 +50,10 @@ func ConfigFromEnv() (Config, error) {
 		return d
 	}
 	c := Config{
-		ConnString: os.Getenv("DATABASE_URL"),
-		Password:   os.Getenv("DB_PASSWORD"),
-		Schema:     os.Getenv("DB_SCHEMA"),
+		ConnString:  os.Getenv("DATABASE_URL"),
+		Password:    os.Getenv("DB_PASSWORD"),
+		Schema:      os.Getenv("DB_SCHEMA"),
+		ModuleRoles: os.Getenv("DB_MODULE_ROLES"),
 		TLS: TLSConfig{
 			Mode: os.Getenv("DB_SSLMODE"), RootCert: os.Getenv("DB_SSLROOTCERT"),
 			Cert: os.Getenv("DB_SSLCERT"), Key: os.Getenv("DB_SSLKEY"), KeyPassword: os.Getenv("DB_SSLPASSWORD"),

@@ -144,6 +144,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"DB_STATEMENT_TIMEOUT": "2m", "DB_LOCK_TIMEOUT": "-1s", "DB_IDLE_IN_TRANSACTION_TIMEOUT": "5s", "DB_SLOW_QUERY": "250ms",
 		"DB_APPLICATION_NAME": "app", "DB_POOLER": "transaction", "DB_DIRECT_URL": "postgres://direct/d",
 		"DB_REPLICA_URL": "postgres://replica/d", "DB_WATCHDOG": "6s",
+		"DB_MODULE_ROLES": "app_",
 	} {
 		t.Setenv(name, value)
 	}
@@ -157,6 +158,7 @@ func TestConfigFromEnv(t *testing.T) {
 		StatementTimeout: 2 * time.Minute, LockTimeout: -time.Second, IdleInTransactionTimeout: 5 * time.Second, SlowQuery: 250 * time.Millisecond,
 		ApplicationName: "app", Pooler: pgdbm.PoolerTransaction, DirectConnString: "postgres://direct/d",
 		ReplicaConnString: "postgres://replica/d", Watchdog: 6 * time.Second,
+		ModuleRoles: "app_",
 	})
 	testkit.NoError(t, c.Validate())
 

@@ -216,6 +216,7 @@ func TestOtherErrorsUnderARole(t *testing.T) {
 		testkit.ErrorIs(t, way(ctx, app, "insert into {{tables.items}} (name) values ($1) returning id", []any{"taken"}), pgdbm.ErrConflict)
 		testkit.ErrorIs(t, way(ctx, app, "select name from {{tables.missing}} where id = $1", []any{1}), pgdbm.ErrUndefined)
 		testkit.ErrorIs(t, way(ctx, app, "select name from {{tables.items}} where id = $1", []any{"no number"}), pgdbm.ErrInvalid)
+		testkit.ErrorIs(t, way(ctx, app, "select name from {{tables.items}} where n = $1", []any{int64(1) << 40}), pgdbm.ErrInvalid) // cannot be encoded
 		testkit.NoError(t, way(ctx, app, "select name from {{tables.items}} where name = $1", []any{"taken"}))
 		err := way(ctx, app, "vacuum {{tables.items}}", nil)
 		if err == nil || !strings.Contains(err.Error(), "run this one in a no-transaction migration, or through a manager of no module") && !strings.Contains(what, "atch") && what != "ExecMany" {

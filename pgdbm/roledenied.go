@@ -27,8 +27,8 @@ func (r *role) explain(err error) {
 	case r.refused(pg):
 		e.Hint = fmt.Sprintf("it is the role of module %q, and the one that connects must be a member of it: module.Set.Migrate grants that", r.module)
 	case pg.Code == "42501":
-		e.Hint = r.denied(e.SQL, pg.Message)
-	case pg.Code == "25001" && (strings.Contains(pg.Message, "transaction block") || strings.Contains(pg.Message, "pipeline")):
+		e.Hint = r.denied(e, pg.Message)
+	case pg.Code == "25001" && pg.Routine == "PreventInTransactionBlock":
 		e.Hint = "with Config.ModuleRoles every statement of a module runs in a transaction: run this one in a no-transaction migration, or through a manager of no module"
 	}
 }
@@ -39,8 +39,11 @@ func (r *role) refused(pg *pgconn.PgError) bool {
 }
 
 // denied says what to do about a statement that the role may not run.
-func (r *role) denied(sql, message string) string {
-	schema, table := r.stranger(sql, message)
+func (r *role) denied(e *Error, message string) string {
+	schema, table := r.stranger(e.SQL, message)
+	if schema != "" && (e.Table == "" || e.Table == table) { // the server does not say whose table that is
+		e.Schema, e.Table = schema, table
+	}
 	other := r.known.moduleOf(schema)
 	switch _, reads := r.reads[other]; {
 	case schema == "":
