@@ -17,17 +17,18 @@ type rows struct {
 
 	conn  *pgxpool.Conn    // released at the end; nil in a transaction
 	batch pgx.BatchResults // closed at the end: what the statement travelled in, with BEGIN for example
-	begin bool             // a transaction, in batch
 	tx    *txConn          // told at the end how that went; nil outside a transaction
 	err   error            // known at the end, or why nothing was sent
 	ended bool
 
-	by      rerunner           // may send the statement again; nil: nobody, or not any more
-	tries   tries              // of by
-	guarded bool               // batch has a guard in it
-	cancel  context.CancelFunc // called at the end; nil for none
-	looked  bool               // at the first row, before it was asked for
-	row     bool               // there is one
+	begin   bool // the transaction begins in batch
+	guarded bool // batch has a guard in it
+
+	by     rerunner           // may send the statement again; nil: nobody, or not any more
+	tries  tries              // of by
+	cancel context.CancelFunc // called at the end; nil for none
+	looked bool               // at the first row, before it was asked for
+	row    bool               // there is one
 }
 
 // failedRows are rows that only report err.
