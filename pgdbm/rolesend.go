@@ -71,9 +71,6 @@ func (r *rows) closeBatch() {
 func (m *Manager) execAs(ctx context.Context, text string, args []any) (tag pgconn.CommandTag, err error) {
 	if unfit(text, args) || several(text, args) {
 		err = m.InTx(ctx, func(tx *Tx) error {
-			if err := tx.begin(ctx); err != nil {
-				return err
-			}
 			tag, err = tx.conn.exec(ctx, m.Schema(), text, args)
 			return err
 		})

@@ -267,6 +267,11 @@ func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*ro
 }
 
 func (c *txConn) exec(ctx context.Context, schema, sql string, args []any) (pgconn.CommandTag, error) {
+	if c.tx == nil && several(sql, args) { // which a batch cannot carry
+		if err := c.begin(ctx, schema); err != nil {
+			return pgconn.CommandTag{}, err
+		}
+	}
 	if c.tx != nil && !c.failed {
 		if err := c.check(schema); err != nil {
 			return pgconn.CommandTag{}, err
