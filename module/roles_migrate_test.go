@@ -144,32 +144,42 @@ func mustFail(t *testing.T, set *module.Set) error {
 // of one server.
 func TestProcessesThatStartAtOnceMakeOneSetOfRoles(t *testing.T) {
 	t.Parallel()
-	first, second := testkit.ConnString(t), testkit.ConnString(t)
-	p := prefix(t, first)
-	t.Cleanup(func() { disown(t, second, p) })
-	var wg sync.WaitGroup
-	for i := range 24 {
-		wg.Go(func() {
-			dsn := []string{first, second}[i%2]
-			pool, err := pgdbm.Open(t.Context(), pgdbm.Config{ConnString: dsn, ModuleRoles: p, MaxConns: 2})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer func() { _ = pool.Close(context.Background()) }()
-			set, err := module.NewSet(pool, sales, billing)
-			if err == nil {
-				_, err = set.Migrate(t.Context())
-			}
-			if err == nil {
-				err = set.Verify(t.Context())
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		})
+	for _, login := range logins {
+		first, second := testkit.ConnString(t), testkit.ConnString(t)
+		p := prefix(t, first)
+		t.Cleanup(func() { disown(t, second, p) })
+		dsns := []string{first, second}
+		if login == "creator" {
+			dsns = []string{as(t, first, p+"login", "createrole"), onDatabase(t, second, p+"login")}
+		}
+		var wg sync.WaitGroup
+		for i := range 24 {
+			wg.Go(func() {
+				if err := startOnce(t, pgdbm.Config{ConnString: dsns[i%2], ModuleRoles: p, MaxConns: 2}); err != nil {
+					t.Errorf("%s: %v", login, err)
+				}
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
+}
+
+// startOnce does what a process does that starts.
+func startOnce(t *testing.T, cfg pgdbm.Config) error {
+	t.Helper()
+	pool, err := pgdbm.Open(t.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pool.Close(context.Background()) }()
+	set, err := module.NewSet(pool, sales, billing)
+	if err != nil {
+		return err
+	}
+	if _, err = set.Migrate(t.Context()); err != nil {
+		return err
+	}
+	return set.Verify(t.Context())
 }
 
 // disown takes from the roles what they have in a database.
@@ -179,8 +189,14 @@ func disown(t *testing.T, admin, prefix string) {
 	conn, err := pgx.Connect(ctx, admin)
 	testkit.NoError(t, err)
 	defer func() { _ = conn.Close(ctx) }()
-	_, err = conn.Exec(ctx, fmt.Sprintf("drop owned by %q, %q, %q cascade", prefix+"sales", prefix+"billing", prefix+"people"))
+	rows, err := conn.Query(ctx, "select rolname from pg_roles where starts_with(rolname, $1)", prefix)
 	testkit.NoError(t, err)
+	roles, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	testkit.NoError(t, err)
+	for _, role := range roles {
+		_, err = conn.Exec(ctx, fmt.Sprintf("drop owned by %q cascade", role))
+		testkit.NoError(t, err)
+	}
 }
 
 // A module without files needs its role, and no schema.

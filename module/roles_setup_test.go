@@ -72,8 +72,19 @@ func as(t testing.TB, admin, role, attributes string) string {
 	conn, err := pgx.Connect(t.Context(), admin)
 	testkit.NoError(t, err)
 	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
-	_, err = conn.Exec(t.Context(), fmt.Sprintf("create role %[1]q login password 'secret' %[2]s; grant create on database %[3]q to %[1]q",
-		role, attributes, conn.Config().Database))
+	_, err = conn.Exec(t.Context(), fmt.Sprintf("create role %q login password 'secret' %s", role, attributes))
+	testkit.NoError(t, err)
+	return onDatabase(t, admin, role)
+}
+
+// onDatabase returns the address of a database for that role, which may create
+// schemas there.
+func onDatabase(t testing.TB, admin, role string) string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), admin)
+	testkit.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	_, err = conn.Exec(t.Context(), fmt.Sprintf("grant create on database %q to %q", conn.Config().Database, role))
 	testkit.NoError(t, err)
 	u, err := url.Parse(admin)
 	testkit.NoError(t, err)

@@ -185,7 +185,9 @@ func (m *Manager) newTx(pool *Pool, opts TxOptions) *Tx {
 func (m *Manager) In(tx *Tx) DB { return view(m.pool, m.binding, tx) }
 
 // Adopt returns m's schema in a transaction that the caller has begun on pgx
-// itself and ends itself: Commit and Rollback of the result are refused.
+// itself and ends itself: Commit and Rollback of the result are refused. With
+// [Config.ModuleRoles] each statement is between two that change the role, so that
+// what the caller sends in between runs as it always did.
 func (m *Manager) Adopt(tx pgx.Tx) *Tx {
 	return &Tx{conn: &txConn{pool: m.pool, tx: tx, lent: true}, binding: m.binding, level: &txLevel{}}
 }
