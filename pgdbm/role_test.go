@@ -239,6 +239,18 @@ func TestOtherErrorsUnderARole(t *testing.T) {
 	}
 	testkit.Equal(t, pool.Stat().AcquiredConns(), 0)
 
+	// The role is no query: a transaction can still be told what it is.
+	testkit.NoError(t, app.InTx(ctx, func(tx *pgdbm.Tx) error {
+		exec(t, tx, "set transaction isolation level serializable")
+		testkit.Equal(t, currentUser(t, tx), app.Role())
+		return nil
+	}))
+	testkit.NoError(t, app.InTxWith(ctx, pgdbm.TxOptions{Isolation: pgx.RepeatableRead, SearchPath: true}, func(tx *pgdbm.Tx) error {
+		exec(t, tx, "select name from items where id = $1", 1)
+		testkit.Equal(t, currentUser(t, tx), app.Role())
+		return nil
+	}))
+
 	// What only the login may see or do.
 	testkit.NoError(t, app.EnsureSchema(ctx))
 	testkit.NoError(t, second(app.SchemaStat(ctx)))
