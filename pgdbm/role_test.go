@@ -321,3 +321,31 @@ func TestRolesOnAReplica(t *testing.T) {
 	c.Standby.Kill(t)
 	reads("primary")
 }
+
+// A mode of the manager's own goes with its role.
+func TestRoleAndModeOfAManager(t *testing.T) {
+	t.Parallel()
+	cfg := setupRole(t, testkit.ConnString(t))
+	cfg.MaxConns = 1
+	pool := open(t, cfg)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeCacheDescribe} {
+		app, err := pool.Bind(pgdbm.Binding{Module: "app", Schema: "app", ExecMode: mode})
+		testkit.NoError(t, err)
+		shop := bindRole(t, pool, "shop")
+		for what, way := range ways {
+			if err := way(t.Context(), app, "select name from {{tables.items}} union select $1::text", []any{"x"}); err != nil {
+				t.Errorf("%s, %s: %v", mode, what, err)
+			}
+			if err := way(t.Context(), app, "select id from shop.items where id = $1", []any{1}); !errors.Is(err, pgdbm.ErrPermission) {
+				t.Errorf("%s, %s: %v", mode, what, err)
+			}
+		}
+		testkit.NoError(t, app.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+			testkit.Equal(t, currentUser(t, tx), app.Role())
+			testkit.Equal(t, currentUser(t, shop.In(tx)), shop.Role())
+			exec(t, shop.In(tx), "select id from {{tables.items}} where id = $1", 1)
+			exec(t, tx, "select id from {{tables.items}} where id = $1", 1)
+			return nil
+		}))
+	}
+}
