@@ -63,7 +63,7 @@ func (p *Pool) wait(ctx context.Context, patient bool) (*pgxpool.Conn, error) {
 		conn, err := p.attempts(bounded, patient)
 		return conn, p.acquireError(ctx, err)
 	}
-	bounded := &waitContext{Context: ctx, deadline: time.Now().Add(wait)}
+	bounded := &waitContext{Context: ctx, wait: wait}
 	defer bounded.stop()
 	conn, err := p.attempts(bounded, patient) //nolint:contextcheck // it is ctx, with a limit
 	return conn, p.acquireError(ctx, err)

@@ -65,7 +65,13 @@ func duels(b *testing.B) []duel {
 	b.Helper()
 	m := setup(b)
 	ctx := b.Context()
-	raw, err := pgxpool.New(ctx, m.Pool().Pgx().Config().ConnString())
+	ours := m.Pool().Pgx().Config()
+	cfg, err := pgxpool.ParseConfig(ours.ConnString())
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg.ConnConfig.RuntimeParams = ours.ConnConfig.RuntimeParams // a limit costs the server a timer for each statement
+	raw, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -106,7 +107,7 @@ var errStarting = errors.New("pgdbm: the pool does not connect before it is used
 
 // hook completes pgx's configuration with what depends on the pool's state.
 func (p *Pool) hook(pc *pgxpool.Config) {
-	p.held = &holders{}
+	p.held = &holders{began: time.Now()}
 	pc.ConnConfig.Tracer = chain(append(append([]pgx.QueryTracer{p.held}, p.monitor.before(p.cfg.Tracers)...), serviceTracer{p}))
 	pc.BeforeConnect = func(ctx context.Context, cc *pgx.ConnConfig) error {
 		if ctx.Value(starting{}) != nil {

@@ -18,6 +18,7 @@ import (
 // none left, or cannot be closed, can name them. It is a tracer, and so sees
 // every use of a connection. It allocates once for a connection.
 type holders struct {
+	began time.Time // times are counted from here: that reads one clock, not two
 	mu    sync.Mutex
 	first *holder // a list of those in use
 }
@@ -26,7 +27,7 @@ type holders struct {
 type holder struct {
 	in         *holders
 	next, prev *holder
-	since      time.Time
+	since      time.Duration
 
 	mu    sync.Mutex
 	sql   string         // its last statement
@@ -54,9 +55,10 @@ func (hs *holders) TraceAcquireEnd(_ context.Context, _ *pgxpool.Pool, data pgxp
 		data.Conn.PgConn().CustomData()[holderKey] = h
 	}
 	h.ran("", nil)
+	now := time.Since(hs.began)
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	h.since, h.next, h.prev = time.Now(), hs.first, nil
+	h.since, h.next, h.prev = now, hs.first, nil
 	if hs.first != nil {
 		hs.first.prev = h
 	}
@@ -131,7 +133,7 @@ type held struct {
 // somebody has hijacked some, of which nobody tells us: probably long ago.
 func (hs *holders) list(n int32) []held {
 	var all []held
-	now := time.Now()
+	now := time.Since(hs.began)
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	for h := hs.first; h != nil; h = h.next {
@@ -141,7 +143,7 @@ func (hs *holders) list(n int32) []held {
 			last = "copy " + h.table.Sanitize()
 		}
 		h.mu.Unlock()
-		all = append(all, held{age: now.Sub(h.since), last: last})
+		all = append(all, held{age: now - h.since, last: last})
 	}
 	slices.SortFunc(all, func(a, b held) int { return cmp.Compare(b.age, a.age) })
 	return all[max(0, len(all)-int(n)):]

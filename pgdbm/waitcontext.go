@@ -18,9 +18,10 @@ import (
 type waitContext struct {
 	context.Context // the caller's
 
-	deadline time.Time
+	wait     time.Duration
 	mu       sync.Mutex
 	asked    bool
+	deadline time.Time       // zero until somebody wants to know: reading the clock is not free
 	timed    context.Context // nil until somebody waits
 	cancel   context.CancelFunc
 }
@@ -33,12 +34,23 @@ func (c *waitContext) Done() <-chan struct{} {
 		return c.Context.Done()
 	}
 	if c.timed == nil {
-		c.timed, c.cancel = context.WithDeadline(c.Context, c.deadline)
+		c.timed, c.cancel = context.WithDeadline(c.Context, c.end())
 	}
 	return c.timed.Done()
 }
 
-func (c *waitContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *waitContext) Deadline() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end(), true
+}
+
+func (c *waitContext) end() time.Time {
+	if c.deadline.IsZero() {
+		c.deadline = time.Now().Add(c.wait)
+	}
+	return c.deadline
+}
 
 func (c *waitContext) Err() error {
 	c.mu.Lock()
