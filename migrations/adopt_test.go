@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pgdbm/pgdbm-go/migrations"
@@ -381,8 +382,7 @@ func TestOneOfManyAdopts(t *testing.T) {
 	pool := adoptTable(t, dbmateTable, "insert into schema_migrations values ('1'), ('2'), ('3')")
 	var (
 		wg    sync.WaitGroup
-		mu    sync.Mutex
-		total int
+		total atomic.Int64
 	)
 	for range 8 {
 		m := migrator(t, pool, files("1_a.sql", "select 1/0", "2_b.sql", "select 1/0", "3_c.sql", "select 1/0"), migrations.Config{})
@@ -391,17 +391,40 @@ func TestOneOfManyAdopts(t *testing.T) {
 			if err == nil {
 				_, err = m.Up(t.Context())
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			total += len(report.Applied)
+			total.Add(int64(len(report.Applied)))
 			if err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if total != 3 {
-		t.Errorf("%d adopted", total)
+	if total.Load() != 3 {
+		t.Errorf("%d adopted", total.Load())
 	}
 	nothingLeft(t, pool)
+}
+
+func TestAdoptThroughAPooler(t *testing.T) {
+	t.Parallel()
+	pooled, direct := pgbouncer(t)
+	exec(t, open(t, pgdbm.Config{ConnString: direct}), dbmateTable+"insert into schema_migrations values ('1'), ('2')")
+	var (
+		wg    sync.WaitGroup
+		total atomic.Int64
+	)
+	for range 4 {
+		pool := open(t, pgdbm.Config{ConnString: pooled, MaxConns: 2})
+		m := migrator(t, pool, files("1_a.sql", "select 1/0", "2_b.sql", "select 1/0"), migrations.Config{})
+		wg.Go(func() {
+			report, err := m.Adopt(t.Context(), "app", migrations.Adoption{Tool: migrations.ToolDbmate})
+			if err != nil {
+				t.Error(err)
+			}
+			total.Add(int64(len(report.Applied)))
+		})
+	}
+	wg.Wait()
+	if total.Load() != 2 {
+		t.Errorf("%d adopted", total.Load())
+	}
 }

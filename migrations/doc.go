@@ -16,8 +16,9 @@
 // 20250102150405_add_email.sql. Versions are integers, compared as numbers.
 // 0042_add_email.down.sql undoes its sibling. R_views.sql is repeatable: it runs
 // after the versioned files whenever its text has changed. V42__name.sql,
-// 0042_name.up.sql and 20250102_150405_name.sql are accepted too. Any other
-// *.sql at the root is an error; other files and folders are ignored.
+// 0042_name.up.sql and 20250102_150405_name.sql are accepted too, and files of
+// goose, dbmate and tern, which hold both directions. Any other *.sql at the root is
+// an error; other files and folders are ignored.
 //
 // What SQL cannot compute is a [GoMigration]: a function that runs among the
 // files, in the same way.

@@ -38,6 +38,7 @@ const (
 	ruleVersion    = "version"
 	ruleEncoding   = "encoding"
 	ruleDirective  = "directive"
+	ruleAnnotation = "annotation"
 	ruleSyntax     = "syntax"
 	ruleTemplate   = "template"
 	ruleTxControl  = "tx-control"
@@ -64,6 +65,7 @@ var rules = []rule{
 	{Rule: Rule{ruleVersion, Error, true, "two files with one version or name, or a down file without its sibling"}},
 	{Rule: Rule{ruleEncoding, Error, true, "NUL bytes, or text that is not UTF-8"}},
 	{Rule: Rule{ruleDirective, Error, true, "a directive that does not exist, is malformed or misplaced"}},
+	{Rule: Rule{ruleAnnotation, Error, true, "annotations of goose, dbmate or tern that do not divide the file in two"}},
 	{Rule: Rule{ruleSyntax, Error, true, "a string, comment, parenthesis or body that is never closed"}},
 	{Rule: Rule{ruleTemplate, Error, true, "an unknown template or variable"}},
 	{Rule: Rule{ruleTxControl, Error, true, "BEGIN, COMMIT, ROLLBACK and the like outside of a body"}, err: ErrTxControl, check: checkTxControl},

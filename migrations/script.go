@@ -19,6 +19,10 @@ type script struct {
 	checksum   string
 	directives directives
 	statements []statement
+
+	within string  // the whole file, of which text is a part
+	shift  int     // where text begins in it
+	undo   *script // the file's other part, where one file has both
 }
 
 // statement is one statement of a script.
@@ -32,7 +36,7 @@ type statement struct {
 
 // at returns the place of a byte offset in the script.
 func (s *script) at(offset int) (Position, string) {
-	return position(s.file, s.text, offset), excerpt(s.text, offset)
+	return position(s.file, s.within, s.shift+offset), excerpt(s.within, s.shift+offset)
 }
 
 // tokens are the significant tokens of a statement.
@@ -109,7 +113,13 @@ func sampler(vars map[string]string) func(sqltmpl.Ref) (string, error) {
 // parseScript splits a normalized text. Problems are reported to l; what could
 // be parsed is returned.
 func parseScript(file, text string, vars map[string]string, l *linter) *script {
-	s := &script{file: file, text: text, checksum: checksum(text)}
+	return parsePart(&script{file: file, text: text, within: text}, false, vars, l)
+}
+
+// parsePart splits the text of a script. A file's checksum is that of all of it.
+func parsePart(s *script, noTransaction bool, vars map[string]string, l *linter) *script {
+	text := s.text
+	s.checksum = checksum(s.within)
 	l.script = s
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		l.report(ruleEncoding, i, "the file contains a NUL byte", "save it as UTF-8")
@@ -122,6 +132,7 @@ func parseScript(file, text string, vars map[string]string, l *linter) *script {
 	s.directives = parseDirectives(text, func(offset int, message, hint string) {
 		l.report(ruleDirective, offset, message, hint)
 	})
+	s.directives.noTransaction = s.directives.noTransaction || noTransaction
 	pieces, err := sqllex.Split(text)
 	if e, ok := errors.AsType[*sqllex.Error](err); ok {
 		l.report(ruleSyntax, e.Offset, e.Reason, "")

@@ -204,6 +204,9 @@ func (s *Source) read(fsys fs.FS, l *linter) error {
 		if err != nil {
 			return err
 		}
+		if n.version == 0 && sc.undo != nil {
+			l.add(ruleAnnotation, Position{File: n.base}, "", "a repeatable migration cannot be undone", "remove the part that undoes")
+		}
 		s.files = append(s.files, newFile(n, sc))
 	}
 	slices.SortFunc(s.files, compareFiles)
@@ -223,8 +226,17 @@ func (s *Source) script(fsys fs.FS, base string, l *linter) (*script, error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrations: %s: %w", base, err)
 	}
-	sc := parseScript(base, normalize(raw), s.vars, l)
-	l.lint(sc)
+	text := normalize(raw)
+	l.script = &script{file: base, text: text, within: text}
+	p := divide(text, func(offset int, message, hint string) { l.report(ruleAnnotation, offset, message, hint) })
+	sc := &script{file: base, text: text[:p.end(text)], within: text}
+	l.lint(parsePart(sc, p.noTx[0], s.vars, l))
+	if p.down >= 0 {
+		undo := parsePart(&script{file: base, text: text[p.down:], within: text, shift: p.down}, p.noTx[1], s.vars, l)
+		if l.lint(undo); len(undo.statements) > 0 {
+			sc.undo = undo
+		}
+	}
 	l.script = nil
 	return sc, nil
 }
@@ -237,7 +249,11 @@ func newFile(n named, sc *script) *file {
 	if n.version == 0 {
 		m.Key, m.Kind = repeatableKey(n.name), KindRepeatable
 	}
-	return &file{Migration: m, up: sc}
+	f := &file{Migration: m, up: sc, down: sc.undo}
+	if f.down != nil {
+		f.DownFile = n.base
+	}
+	return f
 }
 
 // compareFiles orders versioned files by version before repeatables by name.
@@ -282,6 +298,9 @@ func (s *Source) addDown(fsys fs.FS, n named, l *linter) error {
 	sc, err := s.script(fsys, n.base, l)
 	if err != nil {
 		return err
+	}
+	if sc.undo != nil {
+		l.add(ruleAnnotation, Position{File: n.base}, "", "a down file has both directions", "keep the part that undoes")
 	}
 	s.files[i].DownFile, s.files[i].down = n.base, sc
 	return nil

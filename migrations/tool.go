@@ -27,10 +27,10 @@ const (
 
 // tool is how a tool keeps its records.
 type tool struct {
-	table   string   // the default name
-	columns []string // that its table has, and no other tool's
-	only    string   // type of the one column "version"; "" when there are others
-	query   string   // %s is the table
+	table   string                                 // the default name
+	columns []string                               // that its table has, and no other tool's
+	only    string                                 // type of the one column "version"; "" when there are others
+	query   string                                 // %s is the table
 	read    func(rows [][]string) (history, error) // nil: readPgdbm, which must know the module
 }
 
@@ -151,7 +151,7 @@ func (s *session) foreignTable(ctx context.Context, t *target, from Adoption) (p
 	var others, elsewhere []string
 	for _, row := range got.rows {
 		columns := map[string]string{}
-		for _, c := range strings.Split(row[2], ",") {
+		for c := range strings.SplitSeq(row[2], ",") {
 			column, typ, _ := strings.Cut(c, "=")
 			columns[column] = typ
 		}

@@ -30,17 +30,16 @@ func readGoose(rows [][]string) (history, error) {
 // readGolangMigrate: no row, or one with the version of the last file. All before
 // it have been applied.
 func readGolangMigrate(rows [][]string) (history, error) {
-	var h history
-	if len(rows) > 1 {
-		return h, fmt.Errorf("%d rows, where golang-migrate keeps one", len(rows))
+	switch {
+	case len(rows) == 0:
+		return history{}, nil
+	case len(rows) > 1:
+		return history{}, fmt.Errorf("%d rows, where golang-migrate keeps one", len(rows))
+	case rows[0][1] == "t":
+		return history{}, fmt.Errorf("it is dirty at version %s: that file failed half-way; mend the schema, say so with migrate force, and adopt then", rows[0][0])
+	default:
+		return readLast(rows[0][0])
 	}
-	for _, r := range rows {
-		if r[1] == "t" {
-			return h, fmt.Errorf("it is dirty at version %s: that file failed half-way; mend the schema, say so with migrate force, and adopt then", r[0])
-		}
-		return readLast(r[0])
-	}
-	return h, nil
 }
 
 // readTern: one row with the number of the last file, 0 at first.

@@ -117,6 +117,19 @@ func (s *Set) Migrate(ctx context.Context) (*migrations.Report, error) {
 	return report, s.grantRoles(ctx)
 }
 
+// Adopt records what another tool has applied of a module; see
+// [migrations.Migrator.Adopt].
+func (s *Set) Adopt(ctx context.Context, m Module, from migrations.Adoption) (*migrations.Report, error) {
+	if _, err := s.Manager(m); err != nil {
+		return nil, err
+	}
+	migrator, err := s.Migrator()
+	if err != nil {
+		return nil, err
+	}
+	return migrator.Adopt(ctx, m.Name, from)
+}
+
 // Verify returns nil when every schema is up to date; see
 // [migrations.Migrator.Verify]. With [pgdbm.Config.ModuleRoles] the roles must be
 // there as well.

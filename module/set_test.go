@@ -102,3 +102,24 @@ func TestStatusAndPlan(t *testing.T) {
 		t.Error("no plan")
 	}
 }
+
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	pool, err := pgdbm.Open(t.Context(), pgdbm.Config{ConnString: testkit.ConnString(t)})
+	testkit.NoError(t, err)
+	defer func() { _ = pool.Close(context.Background()) }()
+	_, err = pool.Pgx().Exec(t.Context(), "create schema users; create table users.users (id int primary key); create table schema_version (version int4 not null primary key); insert into schema_version values (1)")
+	testkit.NoError(t, err)
+	set, err := module.NewSet(pool, orders)
+	testkit.NoError(t, err)
+	report, err := set.Adopt(t.Context(), users, migrations.Adoption{Tool: migrations.ToolTern})
+	testkit.NoError(t, err)
+	if len(report.Applied) != 1 || report.Applied[0].Schema != "users" {
+		t.Errorf("adopted %+v", report.Applied)
+	}
+	_, err = set.Migrate(t.Context())
+	testkit.NoError(t, err)
+	if _, err := set.Adopt(t.Context(), module.Module{Name: "stock"}, migrations.Adoption{Tool: migrations.ToolTern}); err == nil || err.Error() != `module: "stock" is not in the set (have users, orders)` {
+		t.Errorf("got %v", err)
+	}
+}
