@@ -1,0 +1,4 @@
+DROP TYPE float_range;
+DROP TYPE point3;
+DROP DOMAIN email;
+DROP TYPE mood;

@@ -1,0 +1,3 @@
+DROP TABLE child, parent;
+DROP TABLE events_old;
+DROP TABLE events;

@@ -1,0 +1,4 @@
+DROP VIEW guarded;
+DROP VIEW numbers;
+DROP MATERIALIZED VIEW stats;
+DROP VIEW happy;

@@ -1,0 +1,10 @@
+CREATE PUBLICATION changes FOR TABLE people, "Strange; ""Table""" WITH (publish = 'insert, update');
+CREATE FUNCTION on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END; $$;
+CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION on_ddl();
+ALTER EVENT TRIGGER watch DISABLE;
+CREATE COLLATION german (provider = icu, locale = 'de-u-co-phonebk');
+CREATE TEXT SEARCH CONFIGURATION simple_copy (COPY = pg_catalog.simple);
+CREATE TEXT SEARCH DICTIONARY stop (TEMPLATE = pg_catalog.simple);
+PREPARE p AS SELECT $1::int; EXECUTE p(1); DEALLOCATE p;
+SET LOCAL statement_timeout = '1min'; SELECT set_config('app.x', ';', true);
+CREATE TEMP TABLE t (n int) ON COMMIT DROP; INSERT INTO t VALUES (1); LOCK TABLE t IN EXCLUSIVE MODE;
