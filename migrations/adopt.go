@@ -179,7 +179,9 @@ func (s *session) ownRecords(ctx context.Context, t *target) ([]Record, error) {
 		return nil, err
 	}
 	rows, err := readRecords(ctx, s.pgx, []*target{t}, false)
-	return rows[t], err
+	return lo.Filter(rows[t], func(r Record, _ int) bool {
+		return r.Status == StatusApplied || r.Status == StatusRunning || r.Status == StatusFailed
+	}), err
 }
 
 // sameHistory reports what another tool has applied beyond our records.
