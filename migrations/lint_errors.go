@@ -82,6 +82,9 @@ func needsAutocommit(t tokens) string {
 		strings.HasPrefix(verb, "reindex"), verb == "alter table":
 		for _, tok := range t.list[:min(len(t.list), 6)] {
 			if tok.Is("concurrently") {
+				if verb == "create unique" {
+					verb += " index"
+				}
 				return strings.ToUpper(verb) + " CONCURRENTLY"
 			}
 		}

@@ -103,7 +103,7 @@ func TestLoadErrors(t *testing.T) {
 		{"1_a.sql", "\\restrict abc\nselect 1;", "1_a.sql:1:1: backslash commands are psql's"},
 		{"1_a.sql", "select 1;\nselect \x00;", "1_a.sql:2:8: the file contains a NUL byte"},
 		{"1_a.sql", "select '\xff'", "1_a.sql:1:9: the file is not valid UTF-8"},
-		{"1_a.sql", "create table a (b int);\ncreate unique index concurrently x on a(b);", "1_a.sql:2:1: CREATE UNIQUE CONCURRENTLY cannot run in a transaction (needs-no-transaction); put it into a file of its own that begins with: -- pgdbm:no-transaction"},
+		{"1_a.sql", "create table a (b int);\ncreate unique index concurrently x on a(b);", "1_a.sql:2:1: CREATE UNIQUE INDEX CONCURRENTLY cannot run in a transaction (needs-no-transaction); put it into a file of its own that begins with: -- pgdbm:no-transaction"},
 		{"1_a.sql", "vacuum analyze;", "VACUUM ANALYZE cannot run in a transaction"},
 		{"1_a.sql", "alter system set a = 1", "ALTER SYSTEM cannot run in a transaction"},
 		{"1_a.sql", "reindex table concurrently t", "cannot run in a transaction"},
