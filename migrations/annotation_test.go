@@ -67,6 +67,10 @@ func TestPartsOfOneFile(t *testing.T) {
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
 	}
+	if _, err := migrations.Load(files("1_a.sql", "-- migrate:up\ncreate unique index concurrently i on t (n);\n-- migrate:down\n"), migrations.LoadOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "1_a.sql:2:1: CREATE UNIQUE INDEX CONCURRENTLY cannot run in a transaction") {
+		t.Errorf("a finding in the first part: %v", err)
+	}
 	if _, err := migrations.Load(files("1_a.sql", "-- migrate:up\nselect 1;\n-- migrate:down\ncommit;\n"), migrations.LoadOptions{}); err == nil || !strings.Contains(err.Error(), "1_a.sql:4:1: COMMIT controls") {
 		t.Errorf("a finding in the second part: %v", err)
 	}
@@ -109,6 +113,24 @@ func TestAnErrorInThePartThatUndoes(t *testing.T) {
 	up(t, m)
 	_, err := m.Down(t.Context(), "app", 0)
 	if err == nil || !strings.Contains(err.Error(), "1_a.sql:5:13: ") || !strings.HasSuffix(err.Error(), "    select 'é', nothing;\n                ^") {
+		t.Errorf("%v", err)
+	}
+}
+
+// NO TRANSACTION is said of a whole file of goose's. The part that undoes runs in a
+// transaction all the same, with the row that goes, where its statements can.
+func TestNoTransactionFilesOfGooseAreUndone(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	const head = "-- +goose NO TRANSACTION\n-- +goose Up\ncreate table t (n int);\ncreate index concurrently i on t (n);\n-- +goose Down\n"
+	m := migrator(t, pool, files("1_a.sql", head+"drop index i;\ndrop table t;"), migrations.Config{})
+	up(t, m)
+	if _, err := m.Down(t.Context(), "app", 0); err != nil || value[bool](t, pool, "select to_regclass('app.t') is not null") {
+		t.Errorf("%v", err)
+	}
+	m = migrator(t, pool, files("1_a.sql", head+"drop index concurrently i;\ndrop table t;"), migrations.Config{})
+	up(t, m)
+	if _, err := m.Down(t.Context(), "app", 0); err == nil || !strings.Contains(err.Error(), "1_a.sql: a down file cannot be a no-transaction one; drop without CONCURRENTLY") {
 		t.Errorf("%v", err)
 	}
 }

@@ -3,6 +3,7 @@ package migrations
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pgdbm/pgdbm-go/internal/sqllex"
@@ -37,6 +38,11 @@ type statement struct {
 // at returns the place of a byte offset in the script.
 func (s *script) at(offset int) (Position, string) {
 	return position(s.file, s.within, s.shift+offset), excerpt(s.within, s.shift+offset)
+}
+
+// needsAutocommit reports whether a statement cannot run in a transaction.
+func (s *script) needsAutocommit() bool {
+	return slices.ContainsFunc(s.statements, func(st statement) bool { return needsAutocommit(st.sample) != "" })
 }
 
 // tokens are the significant tokens of a statement.

@@ -233,6 +233,7 @@ func (s *Source) script(fsys fs.FS, base string, l *linter) (*script, error) {
 	l.lint(parsePart(sc, p.noTx[0], s.vars, l))
 	if p.down >= 0 {
 		undo := parsePart(&script{file: base, text: text[p.down:], within: text, shift: p.down}, p.noTx[1], s.vars, l)
+		undo.directives.noTransaction = undo.needsAutocommit() // a down file that can be undone with its row, is
 		if l.lint(undo); len(undo.statements) > 0 {
 			sc.undo = undo
 		}
