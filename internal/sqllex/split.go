@@ -39,7 +39,7 @@ func Split(sql string) ([]Statement, error) {
 		if t.Trivia() {
 			continue
 		}
-		if t.Is(";") && len(s.parens) == 0 && s.body < 0 {
+		if t.Is(";") && len(s.parens) == 0 && len(s.bodies) == 0 {
 			if s.start >= 0 {
 				out = append(out, Statement{Offset: s.start, Text: sql[s.start:s.end]})
 			}
@@ -51,8 +51,8 @@ func Split(sql string) ([]Statement, error) {
 	switch {
 	case len(s.parens) > 0:
 		return out, &Error{Offset: s.parens[0], Reason: "the parenthesis is never closed"}
-	case s.body >= 0:
-		return out, &Error{Offset: s.body, Reason: "BEGIN ATOMIC is never closed by END"}
+	case len(s.bodies) > 0:
+		return out, &Error{Offset: s.bodies[0], Reason: "BEGIN ATOMIC is never closed by END"}
 	case s.start >= 0:
 		out = append(out, Statement{Offset: s.start, Text: sql[s.start:s.end]})
 	}
@@ -78,16 +78,16 @@ type splitter struct {
 	parens     []int // the offsets of the open ones
 	header     header
 
-	// The body of an SQL-standard function. END and CASE … END may stand
-	// anywhere in it, and as names too; but only the END that closes the body
-	// can begin one of its statements.
-	body  int  // offset of its BEGIN; -1: not in a body
-	begin int  // offset of the token before if that is BEGIN, else -1
-	fresh bool // a statement of the body begins here
+	// The bodies of SQL-standard functions, one inside of the other: the server
+	// parses that, too. END and CASE … END may stand anywhere in a body, and as names;
+	// but only the END that closes the body can begin one of its statements.
+	bodies []int // offsets of their BEGIN
+	begin  int   // offset of the token before if that is BEGIN, else -1
+	fresh  bool  // a statement of the body begins here
 }
 
 func newSplitter(parens []int) splitter {
-	return splitter{start: -1, body: -1, begin: -1, parens: parens[:0]}
+	return splitter{start: -1, begin: -1, parens: parens[:0]}
 }
 
 func (s *splitter) add(t Token) {
@@ -95,28 +95,30 @@ func (s *splitter) add(t Token) {
 		s.start = t.Offset
 	}
 	s.end = t.End()
+	fresh, begin := s.fresh, s.begin
+	s.fresh, s.begin = false, -1
 	switch {
 	case t.Is("("):
 		s.parens = append(s.parens, t.Offset)
 	case t.Is(")") && len(s.parens) > 0:
 		s.parens = s.parens[:len(s.parens)-1]
 	}
-	if s.header = s.header.next(t); s.header != routine || len(s.parens) > 0 {
-		s.begin, s.fresh = -1, false
-		return
-	}
 	switch {
-	case s.body < 0 && s.begin >= 0 && t.Is("atomic"):
-		s.body, s.fresh = s.begin, true
-	case s.body >= 0 && t.Is(";"):
-		s.fresh = true
-	case s.fresh && t.Is("end"):
-		s.body, s.fresh = -1, false
-	default:
-		s.fresh = false
+	case fresh && t.Is("end"):
+		s.bodies, s.header = s.bodies[:len(s.bodies)-1], routine
+		return
+	case fresh:
+		s.header = nothing
 	}
-	s.begin = -1
-	if t.Is("begin") {
+	s.header = s.header.next(t)
+	switch {
+	case len(s.parens) > 0:
+	case len(s.bodies) > 0 && t.Is(";"):
+		s.fresh = true
+	case s.header != routine:
+	case begin >= 0 && t.Is("atomic"):
+		s.bodies, s.fresh = append(s.bodies, begin), true
+	case t.Is("begin"):
 		s.begin = t.Offset
 	}
 }

@@ -138,3 +138,13 @@ func TestSplitReportsWhatIsNeverClosed(t *testing.T) {
 		}
 	}
 }
+
+// The server parses a body inside of a body before it refuses it.
+func TestSplitKnowsBodiesInBodies(t *testing.T) {
+	t.Parallel()
+	const sql = "create procedure p() begin atomic select 1 as create; create function k(begin int) returns int begin atomic select begin; select k.begin; end; select 2; end; select 3"
+	got, err := sqllex.Split(sql)
+	if err != nil || len(got) != 2 || got[1].Text != "select 3" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
