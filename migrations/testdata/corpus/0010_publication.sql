@@ -2,7 +2,7 @@ CREATE PUBLICATION changes FOR TABLE people, "Strange; ""Table""" WITH (publish 
 CREATE FUNCTION on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END; $$;
 CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION on_ddl();
 ALTER EVENT TRIGGER watch DISABLE;
-CREATE COLLATION german (provider = icu, locale = 'de-u-co-phonebk');
+CREATE COLLATION like_c FROM "C";
 CREATE TEXT SEARCH CONFIGURATION simple_copy (COPY = pg_catalog.simple);
 CREATE TEXT SEARCH DICTIONARY stop (TEMPLATE = pg_catalog.simple);
 PREPARE p AS SELECT $1::int; EXECUTE p(1); DEALLOCATE p;
