@@ -179,9 +179,7 @@ func (s *session) ownRecords(ctx context.Context, t *target) ([]Record, error) {
 		return nil, err
 	}
 	rows, err := readRecords(ctx, s.pgx, []*target{t}, false)
-	return lo.Filter(rows[t], func(r Record, _ int) bool {
-		return r.Status == StatusApplied || r.Status == StatusRunning || r.Status == StatusFailed
-	}), err
+	return lo.Filter(rows[t], func(r Record, _ int) bool { return r.Kind != KindAudit }), err
 }
 
 // sameHistory reports what another tool has applied beyond our records.
@@ -226,6 +224,10 @@ func (t *target) match(h history, tool Tool, outOfOrder bool) ([]adopted, error)
 	}
 	for _, f := range t.files() {
 		if f.Version == 0 {
+			continue
+		}
+		if f.Kind == KindCheckpoint && !done[f.Version] { // of no use to a schema that is not new
+			done[f.Version] = true
 			continue
 		}
 		files[f.Version] = f

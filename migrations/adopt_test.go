@@ -428,3 +428,34 @@ func TestAdoptThroughAPooler(t *testing.T) {
 		t.Errorf("%d adopted", total.Load())
 	}
 }
+
+func TestAdoptPassesCheckpointsBy(t *testing.T) {
+	t.Parallel()
+	pool := adoptTable(t, gooseTable, goose(1, true), goose(2, true), goose(4, true))
+	m := migrator(t, pool, files("1_a.sql", "select 1/0", "2_b.sql", "select 1/0", "3_all.sql", "-- pgdbm:checkpoint 1-2\nselect 1/0", "4_d.sql", "select 1/0"), migrations.Config{})
+	report, err := m.Adopt(t.Context(), "app", migrations.Adoption{Tool: migrations.ToolGoose})
+	if err != nil || applied(report) != "1_a.sql 2_b.sql 4_d.sql" {
+		t.Fatalf("%s, %v", applied(report), err)
+	}
+	if got := up(t, m); got != "" {
+		t.Errorf("applied %s", got)
+	}
+	if err := m.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAuditRecordsAreNoMigrations(t *testing.T) {
+	t.Parallel()
+	pool := adoptTable(t, gooseTable, goose(1, true))
+	old := migrator(t, pool, files("2_b.sql", "select 1"), migrations.Config{})
+	up(t, old)
+	m := migrator(t, pool, files("1_a.sql", "select 1/0", "3_c.sql", "select 1/0"), migrations.Config{})
+	if err := m.Resolve(t.Context(), "app", "2", migrations.ResolveForget); err != nil {
+		t.Fatal(err)
+	}
+	report, err := m.Adopt(t.Context(), "app", migrations.Adoption{Tool: migrations.ToolGoose})
+	if err != nil || applied(report) != "1_a.sql" {
+		t.Errorf("%s, %v", applied(report), err)
+	}
+}
