@@ -23,3 +23,6 @@ func (c *cache[V]) count() (n int, size int64) {
 	}
 	return n, size
 }
+
+// Scope is what the manager's expanded texts are remembered by.
+func (m *Manager) Scope() string { return m.binding.scope }
