@@ -35,10 +35,10 @@ func (m *Migrator) watchBlockers(ctx context.Context, e Event, pid string, lockT
 		first = min(first, max(lockTimeout/4, 20*time.Millisecond))
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watch{stop: cancel, done: make(chan struct{})}
-	go func() {
+	w := &watch{done: make(chan struct{})}
+	timer := time.AfterFunc(first, func() { // most files are through before
 		defer close(w.done)
-		for pause := first; sleep(ctx, pause) == nil; pause = watchEvery {
+		for ; ctx.Err() == nil; _ = sleep(ctx, watchEvery) {
 			rows, err := m.pool.Pgx().Query(ctx, "select "+sessionColumns+
 				" from pg_catalog.pg_stat_activity where pid = any(pg_catalog.pg_blocking_pids($1::text::int))", pgx.QueryExecModeExec, pid)
 			found := collectSessions(rows, err)
@@ -49,7 +49,13 @@ func (m *Migrator) watchBlockers(ctx context.Context, e Event, pid string, lockT
 				}
 			}
 		}
-	}()
+	})
+	w.stop = func() {
+		if timer.Stop() {
+			close(w.done)
+		}
+		cancel()
+	}
 	return w
 }
 
