@@ -158,5 +158,6 @@ func (s *session) recordFailure(ctx context.Context, t *target, f *file, failure
 	if err != nil {
 		return errors.Join(failure, t.fail(during("recording the failure", err)))
 	}
+	_ = exec(ctx, conn, request{sql: t.writeHeads()}) // for whoever looks; the row is what counts
 	return failure
 }

@@ -46,4 +46,10 @@
 //	-- pgdbm:exclusive database         never at the same time as another such file, in any schema
 //	-- pgdbm:checkpoint 1-40            stands for these versions: a new schema begins here
 //	-- pgdbm:lint-ignore rule reason    silences a lint rule for this file
+//
+// # Tenants
+//
+// [Migrator.Tenants] puts one more module on any number of schemas: one for each
+// tenant. [Tenants.Ensure] creates one, [Tenants.Up] brings all of them up to date
+// with several workers, and [Tenants.Status] looks at all with one query.
 package migrations

@@ -12,8 +12,12 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// headMark begins the comment of a tracking table. JSON follows: module to head.
-const headMark = "pgdbm1 "
+// headMark begins the comment of a tracking table. JSON follows: module to head,
+// and, with failedMark behind the module's name, the key of a file that failed.
+const (
+	headMark   = "pgdbm1 "
+	failedMark = " failed"
+)
 
 // tailName is the name of another head of a module with a checkpoint, without what
 // that stands for.
@@ -91,9 +95,10 @@ begin
   select coalesce(pg_catalog.jsonb_object_agg(name, head)::text, '{}') into heads from (
     select name, count(*) || ':' || left(encode(sha256(convert_to(
       string_agg(key || ' ' || checksum || chr(10), '' order by key collate "C"), 'UTF8')), 'hex'), 16) as head
-    from named group by name) x;
+    from named group by name
+    union all select module || '{failed}', min(key) from {t} where status = 'failed' group by module) x;
   execute format('comment on table {t} is %L', '{mark}' || heads);
 exception when insufficient_privilege then null;
 end $pgdbm$`
-	return strings.NewReplacer("{t}", t.tracked, "{mark}", headMark).Replace(body)
+	return strings.NewReplacer("{t}", t.tracked, "{mark}", headMark, "{failed}", failedMark).Replace(body)
 }

@@ -19,11 +19,11 @@ func files(pairs ...string) fstest.MapFS {
 	return fsys
 }
 
-func load(t *testing.T, fsys fs.FS) *migrations.Source {
-	t.Helper()
+func load(tb testing.TB, fsys fs.FS) *migrations.Source {
+	tb.Helper()
 	src, err := migrations.Load(fsys, migrations.LoadOptions{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return src
 }

@@ -23,6 +23,7 @@ type Migrator struct {
 	running chan struct{} // held by the call that works
 	log     *slog.Logger
 	host    string // recorded with every migration
+	quiet   bool   // there are too many files to log each of them
 }
 
 // New makes a migrator without touching the database. Targets are migrated

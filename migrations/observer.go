@@ -27,6 +27,7 @@ const (
 	EventFileSkipped  EventKind = "file skipped"  // another run has applied it in the meantime
 	EventFileFailed   EventKind = "file failed"   // Err
 	EventFileReverted EventKind = "file reverted" // by Migrator.Down
+	EventTenant       EventKind = "tenant"        // of Tenants.Up, when one is through: Done, Failed and Rate of Total tenants, Duration, Err
 )
 
 // Event is something that happened in a run. Fields that do not apply are zero.
@@ -34,12 +35,15 @@ type Event struct {
 	Kind       EventKind
 	Module     string
 	Schema     string
+	Tenant     string // the id, of events of Tenants
 	File       string
 	Statement  int // number of the statement in the file, from 1
 	Statements int // in the file
 	Attempt    int
-	Done       int // files applied so far in this run
-	Total      int // files to apply in this run
+	Done       int     // files applied so far in this run; of Tenants.Up the tenants that are through, failed ones included
+	Total      int     // files to apply in this run, or tenants that have something to do
+	Failed     int     // tenants that have failed so far
+	Rate       float64 // tenants per second
 	Duration   time.Duration
 	Sessions   []Session // who is waited for
 	Err        error

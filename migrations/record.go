@@ -77,7 +77,7 @@ func (t *target) createTable() []request {
   down_sql         text,
   primary key (module, key)
 )`},
-		{sql: `comment on table ` + t.tracked + ` is '` + headMark + `{}'`},
+		{sql: `comment on table ` + t.tracked + ` is '` + headMark + `{"` + t.Module + `": "` + headOf(nil) + `"}'`}, // whose it is, before anything is applied
 	}
 }
 
@@ -143,6 +143,11 @@ func readRecords(ctx context.Context, db querier, targets []*target, downSQL boo
 	return out, nil
 }
 
+// fenceRow is the row that a fence inserts.
+const fenceRow = `(module, key, version, name, kind, checksum, checksum_algo, status,
+  statements_total, statements_done, statement_hashes, out_of_order, app_version, host, down_sql)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, ''), nullif($14, ''), $15)`
+
 // fence returns the statement that inserts a file's row: the first one of its
 // transaction. It returns a row exactly if the file is to be run by us; peers
 // that run the same file block in it until we commit, and then get none.
@@ -157,9 +162,7 @@ func (t *target) fence(f *file, status string, p pending, cfg Config, host strin
 	}
 	return request{
 		keep: true,
-		sql: `insert into ` + t.tracked + ` as t (module, key, version, name, kind, checksum, checksum_algo, status,
-  statements_total, statements_done, statement_hashes, out_of_order, app_version, host, down_sql)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, ''), nullif($14, ''), $15)
+		sql: `insert into ` + t.tracked + ` as t ` + fenceRow + `
 on conflict (module, key) do update set
   name = excluded.name, kind = excluded.kind, checksum = excluded.checksum, checksum_algo = excluded.checksum_algo,
   status = excluded.status, statements_total = excluded.statements_total, statements_done = excluded.statements_done,

@@ -83,13 +83,12 @@ func (s *session) configure(ctx context.Context) error {
 }
 
 // reset undoes what a file did to the session, and makes sure that a lock that
-// we took is still held. DISCARD ALL would release it.
+// we took is still held.
 func (s *session) reset(ctx context.Context) error {
 	if s.pooled || !s.dirty {
 		return nil
 	}
-	requests := []request{{sql: "reset all"}, {sql: "discard temp"}, {sql: "deallocate all"}}
-	requests = append(append(requests, s.ownRole()...), s.settings()...)
+	requests := s.afresh()
 	if t := s.locked; t != nil {
 		requests = append(requests, request{
 			keep: true,
@@ -113,6 +112,13 @@ func (s *session) reset(ctx context.Context) error {
 		return fmt.Errorf("%w; does the file before run DISCARD ALL or pg_advisory_unlock_all?", ErrLockLost)
 	}
 	return nil
+}
+
+// afresh are the requests that undo what a file did to the session. DISCARD ALL
+// would release its locks.
+func (s *session) afresh() []request {
+	requests := []request{{sql: "reset all"}, {sql: "discard temp"}, {sql: "deallocate all"}}
+	return append(append(requests, s.ownRole()...), s.settings()...)
 }
 
 // ownRole are the requests that make the role the one the connection came with.

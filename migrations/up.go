@@ -117,6 +117,11 @@ func (r *upRun) target(ctx context.Context, t *target) error {
 	if err := r.session.ensure(ctx, t); err != nil {
 		return err
 	}
+	return r.tracked(ctx, t)
+}
+
+// tracked is target where the tracking table is there.
+func (r *upRun) tracked(ctx context.Context, t *target) error {
 	for again := true; again; {
 		rows, err := readRecords(ctx, r.session.pgx, []*target{t}, false)
 		if err != nil {
@@ -175,14 +180,18 @@ func (r *upRun) applied(ctx context.Context, t *target, p pending, e Event) {
 	})
 	e.Kind, e.Done, e.Total = EventFileApplied, r.done, r.total
 	r.m.observe(ctx, e)
-	r.m.log.LogAttrs(ctx, slog.LevelInfo, "migration applied", slog.String("module", t.Module), slog.String("schema", t.Schema),
+	level := slog.LevelInfo
+	if r.m.quiet {
+		level = slog.LevelDebug
+	}
+	r.m.log.LogAttrs(ctx, level, "migration applied", slog.String("module", t.Module), slog.String("schema", t.Schema),
 		slog.String("file", p.File), slog.Int64("version", p.Version), slog.Duration("dur", e.Duration))
 }
 
 // file runs one file, again while somebody else's lock is in its way.
 func (r *upRun) file(ctx context.Context, t *target, p pending) (out outcome, attempt int, err error) {
 	for _, f := range t.Source.findings {
-		if f.File == p.File {
+		if f.File == p.File && !r.m.quiet {
 			r.m.log.WarnContext(ctx, f.String(), "module", t.Module, "schema", t.Schema)
 		}
 	}
