@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/samber/lo"
 
@@ -15,8 +16,8 @@ import (
 // Set is the modules of a process on one pool. It is safe for concurrent use
 // once Migrations is set.
 type Set struct {
-	// Migrations configures Migrate, Plan, Status and Verify. Set it before the
-	// first of them; the zero value is useful.
+	// Migrations configures Migrate, Plan, Status, Verify and Tenants. Set it before
+	// the first of them; the zero value is useful.
 	Migrations migrations.Config
 
 	pool    *pgdbm.Pool
@@ -24,6 +25,9 @@ type Set struct {
 	sources map[string]*migrations.Source
 	manager map[string]*pgdbm.Manager
 	owned   bool // Close closes the pool
+
+	mu       sync.Mutex
+	prefixes map[string]string // of tenants' schemas, to the module's name
 }
 
 // NewSet puts modules, and those that they depend on, on a pool that somebody
