@@ -9,7 +9,9 @@ import (
 )
 
 // runAuto runs a no-transaction file: each statement commits by itself, and the
-// file's row says how far it came.
+// file's row says how far it came. A statement commits together with that, so that
+// it is executed once whatever happens; only one that refuses to run in a
+// transaction is recorded after it.
 func (s *session) runAuto(ctx context.Context, t *target, p pending) (outcome, error) {
 	if s.pooled {
 		return 0, t.failFile(p.File, fmt.Errorf("%w: a no-transaction file needs a session of its own; set pgdbm.Config.DirectConnString to an address of the server itself", ErrPooled))
@@ -33,16 +35,14 @@ func (s *session) runAuto(ctx context.Context, t *target, p pending) (outcome, e
 	if len(got[0].rows) == 0 {
 		return skipped, nil
 	}
-	done := p.resume
 	for i := 0; i < p.resume && err == nil; i++ { // a new session lacks the settings of the old one
 		if p.up.statements[i].sample.has(0, "set") {
 			err = exec(ctx, s.conn, request{sql: statements[i].sql})
 		}
 	}
 	for i := p.resume; i < len(statements) && err == nil; i++ {
-		if err = s.runAlone(ctx, t, p.file, i, statements[i], got[0].rows[0][0]); err == nil {
-			done++
-			err = s.recordDone(ctx, t, p.file, done)
+		if err = s.runAlone(ctx, t, p.file, i, statements[i], got[0].rows[0][0]); err == nil && needsAutocommit(p.up.statements[i].sample) != "" {
+			err = exec(ctx, s.conn, s.recordDone(t, p.file, i+1)...)
 		}
 	}
 	if err == nil {
@@ -100,7 +100,7 @@ func (s *session) runAlone(ctx context.Context, t *target, f *file, i int, st re
 	}
 	event := Event{Module: t.Module, Schema: t.Schema, File: f.File, Statement: i + 1, Statements: len(f.up.statements)}
 	w := s.m.watchBlockers(ctx, event, pid, lock)
-	err = exec(ctx, s.conn, request{sql: st.sql})
+	err = s.sendAlone(ctx, t, f, i, st)
 	blockers := w.end()
 	if err == nil && isIndex {
 		if x, _, err = s.inspectIndex(ctx, st); err == nil && x.invalid {
@@ -119,16 +119,31 @@ func (s *session) runAlone(ctx context.Context, t *target, f *file, i int, st re
 	return nil
 }
 
-// recordDone records that the first n statements have been executed.
-func (s *session) recordDone(ctx context.Context, t *target, f *file, n int) error {
+// sendAlone sends the i-th statement and, where it can run in a transaction, what
+// records it: without a Sync in between, the server commits both or neither.
+func (s *session) sendAlone(ctx context.Context, t *target, f *file, i int, st rendered) error {
+	requests := []request{{sql: st.sql}}
+	if needsAutocommit(f.up.statements[i].sample) == "" {
+		requests = append(requests, s.recordDone(t, f, i+1)...)
+	}
+	_, failed, err := pipeline(ctx, s.conn, requests, nil)
+	if failed > 0 && failed < len(requests) {
+		return during("recording it", err)
+	}
+	return err
+}
+
+// recordDone are the requests that record that the first n statements have been
+// executed.
+func (s *session) recordDone(t *target, f *file, n int) []request {
 	hashes := make([]string, n)
 	for i := range hashes {
 		hashes[i] = f.up.statements[i].hash
 	}
-	return exec(ctx, s.conn, append(s.ownRole(), request{
+	return append(s.ownRole(), request{
 		sql:  "update " + t.tracked + " set statements_done = $3, statement_hashes = $4 where module = $1 and key = $2",
 		args: []any{t.Module, f.Key, fmt.Sprint(n), textArray(hashes)},
-	})...)
+	})
 }
 
 // finishAuto records success: the row and the heads in one implicit transaction.

@@ -3,6 +3,8 @@ package migrations_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +84,39 @@ func TestFailedFileResumesBehindWhatItHasDone(t *testing.T) {
 	}
 }
 
+// Whoever is stopped between a statement and the record of it would execute it twice.
+func TestStatementCommitsWithItsRecord(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	fsys := files("1_a.sql", "create table {{tables.t}} (n int)",
+		"2_b.sql", auto+"insert into {{tables.t}} values (1);\ncreate index concurrently i on {{tables.t}} (n);\ninsert into {{tables.t}} values (3);\nset work_mem = '1MB';\ninsert into {{tables.t}} values (5)")
+	up(t, migrator(t, pool, fsys, migrations.Config{}), migrations.To(1))
+	var resumed []int
+	for lost := 1; lost <= 5; lost++ {
+		seen := &events{on: func(e migrations.Event) {
+			if e.Kind == migrations.EventStatement && e.Statement == lost {
+				if _, err := pool.Pgx().Exec(context.Background(), `select pg_terminate_backend(pid, 10000) from pg_stat_activity
+  where datname = current_database() and application_name = 'pgdbm-migrate:app@app'`); err != nil {
+					t.Error(err)
+				}
+			}
+		}}
+		_, e := failure(t, migrator(t, pool, fsys, migrations.Config{Observer: seen}))
+		if !errors.Is(e, pgdbm.ErrUnavailable) {
+			t.Errorf("after statement %d: %v", lost, e)
+		}
+		resumed = append(resumed, value[int](t, pool, "select statements_done from app.pgdbm_migrations where version = 2"))
+	}
+	// The index alone is executed before it is recorded; it is recognised.
+	if want := []int{1, 1, 3, 4, 5}; !slices.Equal(resumed, want) {
+		t.Errorf("recorded %v, want %v", resumed, want)
+	}
+	up(t, migrator(t, pool, fsys, migrations.Config{}))
+	if got := value[string](t, pool, "select array_agg(n order by n)::text from app.t"); got != "{1,3,5}" {
+		t.Errorf("rows %s", got)
+	}
+}
+
 func TestFailedFileStartsOverWhereItSaysSo(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
@@ -123,16 +158,31 @@ func TestCancelledFileIsRecordedAsFailed(t *testing.T) {
 func TestValidIndexIsNotBuiltAgain(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
-	exec(t, pool, "create schema app; create table app.t (n int, m text); create index i on app.t using btree (n desc, lower(m)) where n > 0")
-	oid := value[uint32](t, pool, "select 'app.i'::regclass::oid")
-	same := auto + "create index concurrently i on {{tables.t}} (n desc, lower(m)) where (n > 0)"
-	up(t, migrator(t, pool, files("1_a.sql", same), migrations.Config{}))
-	if value[uint32](t, pool, "select 'app.i'::regclass::oid") != oid {
-		t.Error("the index was built again")
+	exec(t, pool, `create schema app; create table app.t (n int, m text, "Q" int); create function app.twice(int) returns int immutable language sql as 'select 2 * $1'`)
+	for i, same := range []struct{ unique, made, text string }{
+		{"", "using btree (n desc, lower(m)) where n > 0", "(n desc, lower(m)) where (n > 0)"},
+		{"unique ", "(n, (n + 1))", "(n, (n+1))"},
+		{"", `("Q", app.twice(n)) include (m) with (fillfactor = 70)`, `using btree ("Q", twice( n )) INCLUDE (m) WITH (FillFactor=70)`},
+		{"", "(m collate \"C\" text_pattern_ops nulls first)", "(m COLLATE pg_catalog.\"C\" text_pattern_ops nulls first) -- end"},
+		{"", "using hash (m)", "using hash (m)"},
+	} {
+		name := fmt.Sprint("I", i)
+		exec(t, pool, fmt.Sprintf("create %sindex %q on app.t %s", same.unique, name, same.made))
+		oid := value[uint32](t, pool, fmt.Sprintf("select 'app.%q'::regclass::oid", name))
+		up(t, newMigrator(t, pool, migrations.Config{}, migrations.Target{Module: name, Schema: "app",
+			Source: load(t, files("1_a.sql", fmt.Sprintf("%screate %sindex concurrently %q on only {{tables.t}} %s", auto, same.unique, name, same.text)))}))
+		if value[uint32](t, pool, fmt.Sprintf("select 'app.%q'::regclass::oid", name)) != oid {
+			t.Errorf("%s: the index was built again", same.text)
+		}
 	}
-	other := auto + "create index concurrently i on {{tables.t}} (n)"
-	_, e := failure(t, migrator(t, pool, files("1_a.sql", same, "2_b.sql", other), migrations.Config{}))
-	if e.SQLState != "42P07" {
-		t.Errorf("another definition under the same name: %v", e)
+	for i, other := range []string{`index concurrently "I0" on {{tables.t}} (n)`, `index concurrently "I1" on {{tables.t}} (n, (n + 1))`, `index concurrently "I4" on {{tables.t}} (m)`} {
+		_, e := failure(t, newMigrator(t, pool, migrations.Config{}, migrations.Target{Module: fmt.Sprint("other", i), Schema: "app", Source: load(t, files("1_a.sql", auto+"create "+other))}))
+		if e.SQLState != "42P07" {
+			t.Errorf("another definition under the same name: %v", e)
+		}
 	}
+	if n := value[int](t, pool, "select count(*) from pg_class where relname like 'pgdbm_index_check%'"); n != 0 {
+		t.Errorf("%d relations are left behind", n)
+	}
+	nothingLeft(t, pool)
 }

@@ -1,137 +1,17 @@
 package migrations_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"os"
-	osexec "os/exec"
 	"strings"
 	"sync"
 	"testing"
-	"testing/fstest"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
-
-// The environment that makes TestRunner a process of its own.
-const (
-	runnerConn  = "MIGRATIONS_TEST_CONN"
-	runnerFiles = "MIGRATIONS_TEST_FILES"
-)
-
-// TestRunner is the program that runProcess starts: it migrates and prints what
-// it has applied. In an ordinary test run there is nothing for it to do.
-func TestRunner(t *testing.T) {
-	t.Parallel()
-	conn := os.Getenv(runnerConn)
-	if conn == "" {
-		return
-	}
-	var texts map[string]string
-	if err := json.Unmarshal([]byte(os.Getenv(runnerFiles)), &texts); err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, text := range texts {
-		fsys[name] = &fstest.MapFile{Data: []byte(text)}
-	}
-	pool := open(t, pgdbm.Config{ConnString: conn, MaxConns: 2})
-	report, err := migrator(t, pool, fsys, migrations.Config{}).Up(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("applied [%s]", applied(report))
-}
-
-// process is this test binary, started again to migrate.
-func process(t *testing.T, conn string, fsys fstest.MapFS) *osexec.Cmd {
-	t.Helper()
-	texts := map[string]string{}
-	for name, f := range fsys {
-		texts[name] = string(f.Data)
-	}
-	encoded, err := json.Marshal(texts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := osexec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRunner$", "-test.v")
-	cmd.Env = append(os.Environ(), runnerConn+"="+conn, runnerFiles+"="+string(encoded))
-	return cmd
-}
-
-func TestManyProcessesRunEveryFileOnce(t *testing.T) {
-	t.Parallel()
-	conn := testkit.ConnString(t)
-	pool := open(t, pgdbm.Config{ConnString: conn})
-	fsys := files(
-		"1_a.sql", "create table {{tables.t}} (n int); create or replace function {{schema}}.f() returns int language sql as 'select 1'",
-		"2_b.sql", "insert into {{tables.t}} values (2)", "3_c.sql", "insert into {{tables.t}} values (3)",
-		"4_d.sql", "-- pgdbm:no-transaction\ncreate index concurrently i on {{tables.t}} (n)", "R_r.sql", "insert into {{tables.t}} values (4)")
-	const processes = 24
-	var (
-		wg   sync.WaitGroup
-		mu   sync.Mutex
-		runs []string
-	)
-	for range processes {
-		cmd := process(t, conn, fsys)
-		wg.Go(func() {
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-			lines := bufio.NewScanner(bytes.NewReader(out))
-			for lines.Scan() {
-				if _, list, ok := strings.Cut(lines.Text(), "applied ["); ok {
-					mu.Lock()
-					runs = append(runs, strings.Fields(strings.TrimSuffix(list, "]"))...)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if len(runs) != 5 {
-		t.Errorf("%d files were applied: %s", len(runs), runs)
-	}
-	if n := value[int](t, pool, "select sum(n) from app.t"); n != 9 {
-		t.Errorf("sum %d", n)
-	}
-	nothingLeft(t, pool)
-}
-
-func TestKilledProcessReleasesTheLock(t *testing.T) {
-	t.Parallel()
-	conn := testkit.ConnString(t)
-	pool := open(t, pgdbm.Config{ConnString: conn})
-	fsys := files("1_a.sql", "create table {{tables.t}} (n int)", "2_b.sql", "select pg_sleep(60)")
-	cmd := process(t, conn, fsys)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the file sleeps", func() bool {
-		return value[int](t, pool, "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'") == 1
-	})
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	killed := time.Now()
-	fsys["2_b.sql"] = files("x", "insert into {{tables.t}} values (1)")["x"]
-	if got := up(t, migrator(t, pool, fsys, migrations.Config{LockTimeout: 30 * time.Second})); got != "2_b.sql" {
-		t.Errorf("applied %s", got)
-	}
-	t.Logf("the lock was free after %s", time.Since(killed).Round(time.Millisecond))
-	nothingLeft(t, pool)
-}
 
 func TestRunnerWaitsForAnIndexBuiltConcurrently(t *testing.T) {
 	t.Parallel()

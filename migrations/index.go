@@ -38,8 +38,44 @@ where i.indrelid = to_regclass($1) and c.relname = $2`, x.table.Sanitize(), x.na
 	row := got.rows[0]
 	state.name = pgx.Identifier{row[0], x.name}.Sanitize()
 	state.invalid = row[1] != "t"
-	state.same = !state.invalid && definition(toks) == definition(significant(row[2]))
+	if !state.invalid {
+		state.same = definition(row[2]) == definition(s.wouldBuild(ctx, row[0], x, toks, r.sql))
+	}
 	return state, true, nil
+}
+
+// wouldBuild returns the definition, as the server writes it, of the index that a
+// CREATE INDEX CONCURRENTLY would build: it builds it on an empty copy of the table,
+// and rolls that back. It is "" where that fails; then the statement itself says why.
+func (s *session) wouldBuild(ctx context.Context, schema string, x index, toks tokens, sql string) string {
+	if x.rest >= len(toks.list) {
+		return ""
+	}
+	create := "create index "
+	if toks.has(1, "unique") {
+		create = "create unique index "
+	}
+	copied, name := pgx.Identifier{schema, "pgdbm_index_check"}.Sanitize(), pgx.Identifier{schema, "pgdbm_index_check_i"}.Sanitize()
+	defer s.rollback(ctx)
+	got, _, err := pipeline(ctx, s.conn, []request{
+		{sql: beginSQL},
+		{sql: "create table " + copied + " (like " + x.table.Sanitize() + ")"},
+		{sql: create + "pgdbm_index_check_i on " + copied + " " + sql[toks.list[x.rest].Offset:]},
+		{sql: "select pg_catalog.pg_get_indexdef($1::text::regclass)", args: []any{name}, keep: true},
+	}, nil)
+	if err != nil {
+		return ""
+	}
+	return got[3].rows[0][0]
+}
+
+// definition is what pg_get_indexdef says but for the names of index and table.
+func definition(indexdef string) string {
+	create, rest, _ := strings.Cut(indexdef, " USING ")
+	if strings.HasPrefix(create, "CREATE UNIQUE ") {
+		return "unique " + rest
+	}
+	return rest
 }
 
 func significant(sql string) tokens {
@@ -50,33 +86,4 @@ func significant(sql string) tokens {
 		}
 	}
 	return t
-}
-
-// definition is what CREATE INDEX says behind the table's name, and whether the
-// index is unique, in the form in which pg_get_indexdef writes it.
-func definition(t tokens) string {
-	var b strings.Builder
-	if t.has(1, "unique") {
-		b.WriteString("unique ")
-	}
-	i := 0
-	for i < len(t.list) && !t.has(i, "on") {
-		i++
-	}
-	i++
-	if t.has(i, "only") {
-		i++
-	}
-	_, _, i = t.name(i)
-	if !t.has(i, "using") {
-		b.WriteString("using btree ")
-	}
-	for ; i < len(t.list); i++ {
-		if name := t.list[i].Name(); name != "" {
-			b.WriteString(name + " ")
-		} else {
-			b.WriteString(t.list[i].Text + " ")
-		}
-	}
-	return b.String()
 }

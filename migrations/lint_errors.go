@@ -109,6 +109,7 @@ func checkIndexName(l *linter, st statement) {
 type index struct {
 	name  string // "" when the server chooses one
 	table pgx.Identifier
+	rest  int // of the tokens: what stands behind the table
 }
 
 // concurrentIndex recognises CREATE [UNIQUE] INDEX CONCURRENTLY.
@@ -138,7 +139,7 @@ func concurrentIndex(t tokens) (index, bool) {
 		i++
 	}
 	for ; i < len(t.list) && t.list[i].Name() != ""; i += 2 {
-		x.table = append(x.table, t.list[i].Name())
+		x.table, x.rest = append(x.table, t.list[i].Name()), i+1
 		if !t.has(i+1, ".") {
 			break
 		}
