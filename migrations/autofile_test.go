@@ -169,8 +169,10 @@ func TestValidIndexIsNotBuiltAgain(t *testing.T) {
 		name := fmt.Sprint("I", i)
 		exec(t, pool, fmt.Sprintf("create %sindex %q on app.t %s", same.unique, name, same.made))
 		oid := value[uint32](t, pool, fmt.Sprintf("select 'app.%q'::regclass::oid", name))
-		up(t, newMigrator(t, pool, migrations.Config{}, migrations.Target{Module: name, Schema: "app",
-			Source: load(t, files("1_a.sql", fmt.Sprintf("%screate %sindex concurrently %q on only {{tables.t}} %s", auto, same.unique, name, same.text)))}))
+		up(t, newMigrator(t, pool, migrations.Config{}, migrations.Target{
+			Module: name, Schema: "app",
+			Source: load(t, files("1_a.sql", fmt.Sprintf("%screate %sindex concurrently %q on only {{tables.t}} %s", auto, same.unique, name, same.text))),
+		}))
 		if value[uint32](t, pool, fmt.Sprintf("select 'app.%q'::regclass::oid", name)) != oid {
 			t.Errorf("%s: the index was built again", same.text)
 		}

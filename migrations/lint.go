@@ -12,7 +12,7 @@ import (
 // Rule is a thing that [Load] checks in every file.
 type Rule struct {
 	Name     string
-	Severity Severity // unless LoadOptions.Rules says otherwise
+	Severity Severity // unless LoadOptions.Rules says otherwise; some are Off
 	Fixed    bool     // what it forbids cannot work: neither options nor lint-ignore change it
 	Doc      string   // what it finds, in one line
 }
@@ -57,6 +57,14 @@ const (
 	ruleRename     = "rename"
 	ruleDrop       = "drop"
 	ruleSerial     = "serial"
+	ruleSchema     = "literal-schema"
+	ruleVolatile   = "volatile-default"
+	ruleEnum       = "enum-value"
+	ruleStar       = "select-star"
+	ruleCitusFK    = "citus-foreign-key"
+	ruleCitusTrig  = "citus-trigger"
+	ruleCitusAdd   = "citus-serial"
+	ruleCitusMany  = "citus-constraints"
 )
 
 // rules is read-only.
@@ -84,6 +92,14 @@ var rules = []rule{
 	{Rule: Rule{ruleRename, Warning, false, "a renamed table or column breaks the version of the program that is still running"}},
 	{Rule: Rule{ruleDrop, Warning, false, "a dropped table or column breaks the version of the program that is still running"}, check: checkDropTable},
 	{Rule: Rule{ruleSerial, Warning, false, "serial instead of an identity column"}, check: checkSerial},
+	{Rule: Rule{ruleSchema, Warning, false, "a schema's name, other than public and the system's, where a template belongs"}, check: checkLiteralSchema},
+	{Rule: Rule{ruleVolatile, Warning, false, "ADD COLUMN with a volatile default, an identity or a stored expression rewrites the table under a lock"}},
+	{Rule: Rule{ruleEnum, Warning, false, "an enum value that is added and used in one transaction"}, check: checkEnumValue},
+	{Rule: Rule{ruleStar, Warning, false, "SELECT * or RETURNING * in a view, function or procedure"}, check: checkStar},
+	{Rule: Rule{ruleCitusFK, Off, false, "a foreign key to another module's table; does not run on Citus"}, check: checkModuleReference},
+	{Rule: Rule{ruleCitusTrig, Off, false, "a trigger; does not run on Citus"}, check: checkTrigger},
+	{Rule: Rule{ruleCitusAdd, Off, false, "ADD COLUMN with serial or identity; does not run on Citus"}},
+	{Rule: Rule{ruleCitusMany, Off, false, "several ADD CONSTRAINT in one ALTER TABLE; does not run on Citus"}},
 }
 
 // linter collects findings, about one script at a time.
@@ -91,7 +107,8 @@ type linter struct {
 	rules      map[string]rule
 	severities map[string]Severity // from LoadOptions.Rules
 	script     *script
-	created    map[string]bool // tables that the script has created so far
+	created    map[string]bool // tables and types that the script has created so far
+	values     map[string]bool // enum values, as literals, that it has added to older types
 	findings   []Finding
 }
 
@@ -122,7 +139,7 @@ func (l *linter) add(ruleName string, pos Position, line, message, hint string) 
 
 // lint checks all statements of a script.
 func (l *linter) lint(s *script) {
-	l.script, l.created = s, map[string]bool{}
+	l.script, l.created, l.values = s, map[string]bool{}, map[string]bool{}
 	for _, i := range s.directives.ignore {
 		switch r, ok := l.rules[i.rule]; {
 		case !ok:
@@ -140,8 +157,15 @@ func (l *linter) lint(s *script) {
 		if name, ok := createdTable(st.sample); ok {
 			l.created[name] = true
 		}
+		if st.sample.has(0, "create", "type") {
+			name, _, _ := st.sample.name(2)
+			l.created[name] = true
+		}
 	}
 }
+
+// undoes reports whether the script is a down file: it drops what was made.
+func (l *linter) undoes() bool { return strings.HasSuffix(l.script.file, ".down.sql") }
 
 // reportToken reports a token of a statement's sample.
 func (l *linter) reportToken(ruleName string, st statement, t sqllex.Token, message, hint string) {

@@ -111,25 +111,46 @@ func checkAlterTable(l *linter, st statement) {
 	if l.created[table] {
 		return // nobody uses it yet
 	}
-	depth := 0
-	for start := true; i < len(t.list); i++ {
-		switch {
-		case t.has(i, "("):
-			depth++
-		case t.has(i, ")"):
-			depth--
+	constraints := 0
+	for i < len(t.list) {
+		end := actionEnd(t, i)
+		checkAlterAction(l, st, i)
+		checkAddColumn(l, st, i, end)
+		if isConstraint(t, i) {
+			if constraints++; constraints == 2 {
+				l.reportToken(ruleCitusMany, st, t.list[i], "Citus adds one constraint with an ALTER TABLE", "write one ALTER TABLE for each")
+			}
 		}
-		if start {
-			checkAlterAction(l, st, i)
-		}
-		start = depth == 0 && t.has(i, ",")
+		i = end + 1
 	}
+}
+
+// actionEnd returns the index of the comma behind the ALTER TABLE action at i, or
+// of the end.
+func actionEnd(t tokens, i int) int {
+	for depth := 0; i < len(t.list); i++ {
+		switch {
+		case t.has(i, "("), t.has(i, "["):
+			depth++
+		case t.has(i, ")"), t.has(i, "]"):
+			depth--
+		case depth == 0 && t.has(i, ","):
+			return i
+		}
+	}
+	return i
+}
+
+// isConstraint reports whether the ALTER TABLE action at i adds a constraint.
+func isConstraint(t tokens, i int) bool {
+	return t.has(i, "add") && slices.ContainsFunc([]string{"constraint", "check", "foreign", "primary", "unique", "exclude"}, func(w string) bool { return t.has(i+1, w) })
 }
 
 func checkAlterAction(l *linter, st statement, i int) {
 	t := st.sample
 	at := t.list[i]
 	switch {
+	case l.undoes() && (t.has(i, "rename") || t.has(i, "drop")):
 	case t.has(i, "rename"):
 		l.reportToken(ruleRename, st, at, "renaming breaks the version of the program that is still running",
 			"add the new name first (a column, or a view), and drop the old one with a later release")
@@ -137,7 +158,7 @@ func checkAlterAction(l *linter, st statement, i int) {
 	case t.has(i, "drop"):
 		l.reportToken(ruleDrop, st, at, "dropping a column breaks the version of the program that is still running",
 			"stop using it in one release, and drop it in a later one")
-	case t.has(i, "add", "constraint"), t.has(i, "add", "check"), t.has(i, "add", "foreign"):
+	case isConstraint(t, i):
 		rest := action(t, i)
 		if !strings.Contains(rest, " not valid") && !strings.Contains(rest, " using index ") {
 			l.reportToken(ruleConstraint, st, at, "adding a constraint reads the whole table under a lock",
@@ -161,18 +182,14 @@ func checkAlterAction(l *linter, st statement, i int) {
 func action(t tokens, i int) string {
 	var b strings.Builder
 	depth := 0
-	for ; i < len(t.list); i++ {
+	for end := actionEnd(t, i); i < end; i++ {
 		switch {
 		case t.has(i, "("):
 			depth++
 		case t.has(i, ")"):
 			depth--
-		case depth == 0 && t.has(i, ","):
-			return b.String() + " "
-		case depth == 0:
-			if t.list[i].Text[0] != '"' {
-				b.WriteString(" " + t.list[i].Name())
-			}
+		case depth == 0 && t.list[i].Text[0] != '"':
+			b.WriteString(" " + t.list[i].Name())
 		}
 	}
 	return b.String() + " "
@@ -180,7 +197,7 @@ func action(t tokens, i int) string {
 
 func checkDropTable(l *linter, st statement) {
 	t := st.sample
-	if !t.has(0, "drop", "table") {
+	if !t.has(0, "drop", "table") || l.undoes() {
 		return
 	}
 	i := 2
@@ -197,13 +214,11 @@ func checkSerial(l *linter, st statement) {
 	if _, ok := createdTable(st.sample); !ok && !st.sample.has(0, "alter", "table") {
 		return
 	}
-	for i, tok := range st.sample.list {
-		for _, kind := range []string{"serial", "bigserial", "smallserial"} {
-			// The type stands behind a column's name.
-			if tok.Is(kind) && i > 0 && st.sample.list[i-1].Name() != "" && !st.sample.has(i-1, "add") && !st.sample.has(i-1, "column") {
-				l.reportToken(ruleSerial, st, tok, kind+" leaves its sequence and rights behind",
-					"write bigint GENERATED ALWAYS AS IDENTITY")
-			}
+	t := st.sample
+	for i, tok := range t.list {
+		// The type stands behind a column's name.
+		if isSerial(tok) && i > 0 && t.list[i-1].Name() != "" && !t.has(i-1, "add") && !t.has(i-1, "column") {
+			l.reportToken(ruleSerial, st, tok, tok.Name()+" leaves its sequence and rights behind", "write bigint GENERATED ALWAYS AS IDENTITY")
 		}
 	}
 }
