@@ -42,10 +42,10 @@ func NewPool(lc fx.Lifecycle, cfg pgdbm.Config) (*pgdbm.Pool, error) {
 	}
 	lc.Append(fx.Hook{
 		OnStart: func(ctx context.Context) error {
-			return within(ctx, "fx.StartTimeout", pool.Connect)
+			return within(ctx, "fx.StartTimeout", func() string { return "connecting" }, pool.Connect)
 		},
 		OnStop: func(ctx context.Context) error {
-			return within(ctx, "fx.StopTimeout", pool.Close)
+			return within(ctx, "fx.StopTimeout", func() string { return "closing the pool" }, pool.Close)
 		},
 	})
 	return pool, nil
@@ -73,17 +73,16 @@ func newSet(p setParams) (*module.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	set.Migrations = p.Config.Migrations
+	run := newRun(set, p.Pool, p.Config.Migrations)
 	p.Lifecycle.Append(fx.StartHook(func(ctx context.Context) error {
-		return within(ctx, "fx.StartTimeout", func(ctx context.Context) error {
+		return within(ctx, "fx.StartTimeout", run.where, func(ctx context.Context) error {
 			switch p.Config.OnStart {
 			case Verify:
-				return set.Verify(ctx)
+				return run.verify(ctx)
 			case Skip:
 				return nil
 			default:
-				_, err := set.Migrate(ctx)
-				return err
+				return run.migrate(ctx)
 			}
 		})
 	}))
@@ -95,16 +94,28 @@ func newSet(p setParams) (*module.Set, error) {
 const margin = time.Second
 
 // within runs a hook with a deadline slightly before that of ctx, and says which
-// option to raise when it was reached.
-func within(ctx context.Context, option string, hook func(context.Context) error) error {
+// option to raise when it was reached. A hook that the deadline does not end, since
+// a server does not even answer that it stops, is left behind in the middle of the
+// margin; where says what it does.
+func within(ctx context.Context, option string, where func() string, hook func(context.Context) error) error {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return hook(ctx)
 	}
 	left := time.Until(deadline)
-	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-min(margin, left/10)))
+	spare := min(margin, left/10)
+	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-spare))
 	defer cancel()
-	err := hook(bounded)
+	result := make(chan error, 1)
+	go func() { result <- hook(bounded) }()
+	timer := time.NewTimer(left - spare/2)
+	defer timer.Stop()
+	var err error
+	select {
+	case err = <-result:
+	case <-timer.C:
+		err = fmt.Errorf("fxpgdbm: %s: no answer: %w", where(), context.DeadlineExceeded)
+	}
 	if err != nil && bounded.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w (%s was left; raise %s at the top level of the application)", err, left.Round(time.Millisecond), option)
 	}
