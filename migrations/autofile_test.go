@@ -35,6 +35,9 @@ func TestUniqueIndexOnDuplicatesFailsAndIsRepaired(t *testing.T) {
 	if err != nil || len(status[0].Failed) != 1 || len(status[0].Pending) != 1 {
 		t.Errorf("status %+v, %v", status, err)
 	}
+	if n := len(seen.of(migrations.EventRetry)); n != 0 { // a conflict of rows does not go away
+		t.Errorf("tried again %d times", n)
+	}
 	exec(t, pool, "delete from app.t where ctid = (select max(ctid) from app.t)")
 	if got := up(t, m); got != "2_b.sql" {
 		t.Errorf("applied %s", got)
@@ -113,6 +116,24 @@ func TestStatementCommitsWithItsRecord(t *testing.T) {
 	}
 	up(t, migrator(t, pool, fsys, migrations.Config{}))
 	if got := value[string](t, pool, "select array_agg(n order by n)::text from app.t"); got != "{1,3,5}" {
+		t.Errorf("rows %s", got)
+	}
+}
+
+func TestStatementsOfANoTransactionFileMayCommit(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	m := migrator(t, pool, files("1_a.sql", auto+`create table {{tables.t}} (n int);
+do $$ begin insert into {{tables.t}} values (1); commit; insert into {{tables.t}} values (2); rollback; insert into {{tables.t}} values (3); end $$;
+create procedure {{schema}}.p() language plpgsql as $$ begin insert into {{tables.t}} values (4); commit; perform 1/0; end $$;
+call {{schema}}.p();`), migrations.Config{})
+	_, e := failure(t, m)
+	if e.Statement != 4 || e.SQLState != "22012" {
+		t.Errorf("%v", e)
+	}
+	exec(t, pool, "create or replace procedure app.p() language plpgsql as $$ begin insert into app.t values (5); commit; end $$")
+	up(t, m)
+	if got := value[string](t, pool, "select array_agg(n order by n)::text from app.t"); got != "{1,3,4,5}" {
 		t.Errorf("rows %s", got)
 	}
 }

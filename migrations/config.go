@@ -30,7 +30,8 @@ type Config struct {
 	StatementTimeout time.Duration
 
 	// Retries bounds the attempts at a file that fails with a lock timeout, a
-	// deadlock or a serialization failure; RetryTime bounds their duration.
+	// deadlock or a serialization failure, or because another session created the
+	// same object at the same time; RetryTime bounds their duration.
 	// Defaults 10 and 2 min; negative Retries means one attempt only.
 	Retries   int
 	RetryTime time.Duration

@@ -164,8 +164,11 @@ func (l *linter) lint(s *script) {
 	}
 }
 
-// undoes reports whether the script is a down file: it drops what was made.
-func (l *linter) undoes() bool { return strings.HasSuffix(l.script.file, ".down.sql") }
+// undoes reports whether the script is a down file, or the part of a file that undoes
+// the other: it drops what was made.
+func (l *linter) undoes() bool {
+	return strings.HasSuffix(l.script.file, ".down.sql") || l.script.shift > 0
+}
 
 // reportToken reports a token of a statement's sample.
 func (l *linter) reportToken(ruleName string, st statement, t sqllex.Token, message, hint string) {

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // upRun is one call of Up that has something to do.
@@ -257,10 +260,24 @@ func (r *upRun) reread(ctx context.Context, t *target, p pending) (pending, erro
 	return p, nil
 }
 
-// retryable reports whether the server says that trying again may help.
+// retryable reports whether trying again may help: the server says so, or another
+// session created the same object at the same time, in spite of IF NOT EXISTS or OR
+// REPLACE.
 func retryable(err error) bool {
-	state := sqlState(err)
-	return state == "55P03" || state == "40P01" || state == "40001"
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	switch pg.Code {
+	case "55P03", "40P01", "40001":
+		return true
+	case "23505":
+		return pg.SchemaName == "pg_catalog"
+	case "XX000":
+		return strings.HasPrefix(pg.Message, "tuple concurrently ")
+	default:
+		return false
+	}
 }
 
 // The pauses between attempts at a file.
