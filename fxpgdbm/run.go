@@ -25,7 +25,9 @@ type run struct {
 	log  *slog.Logger
 
 	mu      sync.Mutex
+	active  bool             // migrate runs; the set's tenants, too, tell us what happens
 	file    migrations.Event // of the file that runs; none when File is ""
+	index   migrations.Event // how far its index is; none when Phase is ""
 	started time.Time        // when it began
 	done    int
 	total   int
@@ -53,17 +55,22 @@ func (r *run) Event(ctx context.Context, e migrations.Event) {
 func (r *run) see(ctx context.Context, e migrations.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.active {
+		return
+	}
 	switch e.Kind {
 	case migrations.EventRunStarted:
 		r.done, r.total = 0, e.Total
 		r.log.InfoContext(ctx, "migrations are pending", "files", e.Total)
 	case migrations.EventFileStarted:
-		r.file = e
+		r.file, r.index = e, migrations.Event{}
 		if e.Attempt == 1 {
 			r.started = time.Now()
 		}
 	case migrations.EventStatement:
-		r.file.Statement = e.Statement
+		r.file.Statement, r.index = e.Statement, migrations.Event{}
+	case migrations.EventIndexProgress:
+		r.index = e
 	case migrations.EventFileApplied:
 		r.done, r.total = e.Done, e.Total
 		r.file = migrations.Event{}
@@ -81,6 +88,8 @@ const (
 
 // migrate applies what is pending.
 func (r *run) migrate(ctx context.Context) error {
+	r.setActive(true)
+	defer r.setActive(false)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -111,6 +120,12 @@ func (r *run) migrate(ctx context.Context) error {
 	return nil
 }
 
+func (r *run) setActive(active bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.active = active
+}
+
 // verify refuses what is pending.
 func (r *run) verify(ctx context.Context) error {
 	err := r.set.Verify(ctx)
@@ -137,6 +152,9 @@ func (r *run) progress(ctx context.Context) {
 			attrs = append(attrs, slog.Int("statements_done", f.Statement))
 		}
 		attrs = append(attrs, slog.Int("statements", f.Statements), slog.Duration("dur", time.Since(r.started)))
+	}
+	if x := r.index; x.Phase != "" {
+		attrs = append(attrs, slog.String("phase", x.Phase), slog.Int("phase_done", x.Done), slog.Int("phase_total", x.Total))
 	}
 	r.log.LogAttrs(ctx, slog.LevelInfo, "migrating", attrs...)
 }

@@ -64,8 +64,8 @@ func startLogged(t *testing.T, log *logged, dsn string, opts ...fx.Option) error
 func TestLongStartSaysHowFarItIs(t *testing.T) {
 	t.Parallel()
 	dsn := testkit.ConnString(t)
-	slow := module.Module{Name: "slow", Migrations: sqlFiles("1_t.sql", "create table {{tables.t}} ()", "2_wait.sql",
-		"-- pgdbm:no-transaction\n-- pgdbm:lock-timeout 1m\nselect 1;\nselect pg_advisory_lock(7);\nselect 3")}
+	slow := module.Module{Name: "slow", Migrations: sqlFiles("1_t.sql", "create table {{tables.t}} (n int)", "2_wait.sql",
+		"-- pgdbm:no-transaction\n-- pgdbm:lock-timeout 1m\nselect 1;\nselect pg_advisory_lock(7);\ncreate index concurrently i on {{tables.t}} (n)")}
 	after := module.Module{Name: "zoo", Migrations: sqlFiles("1_t.sql", "create table {{tables.t}} ()")}
 	holder, err := pgx.Connect(t.Context(), dsn)
 	testkit.NoError(t, err)
@@ -81,7 +81,12 @@ func TestLongStartSaysHowFarItIs(t *testing.T) {
 	testkit.Eventually(t, "the log does not say how far the start is", func() bool {
 		return strings.Contains(log.String(), "level=INFO msg=migrating done=1 total=4 module=slow schema=slow file=2_wait.sql statements_done=1 statements=3\n")
 	})
-	_, err = holder.Exec(t.Context(), "select pg_advisory_unlock(7)")
+	_, err = holder.Exec(t.Context(), "begin; insert into slow.t values (1); select pg_advisory_unlock(7)")
+	testkit.NoError(t, err)
+	testkit.Eventually(t, "the log does not say what the index waits for", func() bool {
+		return strings.Contains(log.String(), "file=2_wait.sql statements_done=2 statements=3 phase=\"waiting for writers before build\" phase_done=0 phase_total=1\n")
+	})
+	_, err = holder.Exec(t.Context(), "commit")
 	testkit.NoError(t, err)
 	testkit.NoError(t, <-started)
 	for _, want := range []string{
