@@ -20,7 +20,7 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// killsEnv is how many processes TestKilledRunsExecuteEveryStatementOnce kills.
+// killsEnv is how many processes each TestKilledRuns… kills.
 const killsEnv = "PGDBM_KILLS"
 
 func kills(t *testing.T) int {
@@ -67,15 +67,35 @@ func killFiles() fstest.MapFS {
 // file commits together with the record that it was executed.
 func TestKilledRunsExecuteEveryStatementOnce(t *testing.T) {
 	t.Parallel()
+	killRuns(t, testkit.ConnString(t), nil, killFiles())
+}
+
+// Behind a transaction pooler, which has no sessions for no-transaction files.
+func TestKilledRunsThroughAPoolerExecuteEveryStatementOnce(t *testing.T) {
+	t.Parallel()
+	direct := testkit.ConnString(t)
 	fsys := killFiles()
+	for name, f := range fsys {
+		if strings.HasPrefix(string(f.Data), auto) {
+			delete(fsys, name)
+		}
+	}
+	killRuns(t, direct, testkit.StartPgBouncer(t, direct, nil), fsys)
+}
+
+func killRuns(t *testing.T, direct string, pooler *testkit.PgBouncer, fsys fstest.MapFS) {
+	t.Helper()
 	quiet := setup(t)
 	started := time.Now()
 	up(t, migrator(t, quiet, fsys, migrations.Config{}))
 	took := time.Since(started)
 	wantCatalog, wantLog := appCatalog(t, quiet), appLog(t, quiet)
 
-	conn := testkit.ConnString(t)
-	pool := open(t, pgdbm.Config{ConnString: conn})
+	conn := direct
+	if pooler != nil {
+		conn = pooler.ConnString()
+	}
+	pool := open(t, pgdbm.Config{ConnString: direct})
 	rounds, ends, want := 0, 0, kills(t)
 	for killed := 0; killed < want; rounds++ {
 		exec(t, pool, "drop schema if exists app cascade")
