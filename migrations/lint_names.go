@@ -18,12 +18,11 @@ func checkLiteralSchema(l *linter, st statement) {
 		case isSchemaName(t, i):
 			l.reportToken(ruleSchema, st, tok, "the schema "+name+" is written out", "write {{schema}}")
 		case t.has(i+1, ".") && !t.has(i-1, ".") && namesObject(t, i):
-			object := "t"
-			if i+2 < len(t.list) {
-				object = t.list[i+2].Name()
+			own := "{{schema}}"
+			if object, _, _ := t.name(i + 2); object != "" {
+				own = ownName(t.list[i+2].Name())
 			}
-			l.reportToken(ruleSchema, st, tok, "the schema "+name+" is written out",
-				"write {{tables."+object+"}} or {{schema}}."+object+" for this module's own, {{tables.module."+object+"}} for that of a dependency")
+			l.reportToken(ruleSchema, st, tok, "the schema "+name+" is written out", "write "+own+"; of a dependency, {{tables.module.t}}")
 		}
 	}
 }

@@ -154,6 +154,21 @@ func TestDownFilesMayDropAndRename(t *testing.T) {
 	testkit.Equal(t, len(findings(t, "1_a.sql", text)), 3)
 }
 
+func TestHintsAreWhatCanBeWritten(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"create table Plain ()":           "write {{tables.plain}} or {{schema}}.plain",
+		`create table "So; ""so""" ()`:    `write {{schema}}."So; ""so"""`,
+		"insert into app.t values (1)":    "write {{tables.t}} or {{schema}}.t; of a dependency, {{tables.module.t}}",
+		`select * from "App"."a b" where`: `write {{schema}}."a b"; of a dependency, {{tables.module.t}}`,
+	} {
+		found := load(t, files("1_a.sql", text)).Lint()
+		if len(found) != 1 || found[0].Hint != want {
+			t.Errorf("%s: %+v, want %s", text, found, want)
+		}
+	}
+}
+
 // The table of the documentation is made from Rules.
 func TestRulesAreDocumented(t *testing.T) {
 	t.Parallel()

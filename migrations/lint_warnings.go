@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 )
 
 // createdTable recognises CREATE TABLE.
@@ -62,9 +66,16 @@ func checkUnqualified(l *linter, st statement) {
 		i++
 	}
 	if name, qualified, _ := t.name(i); name != "" && !qualified {
-		l.reportToken(ruleUnqual, st, t.list[i], fmt.Sprintf("%q has no schema", name),
-			fmt.Sprintf("write {{tables.%s}} or {{schema}}.%s", name, name))
+		l.reportToken(ruleUnqual, st, t.list[i], fmt.Sprintf("%q has no schema", name), "write "+ownName(name))
 	}
+}
+
+// ownName shows how a file writes the name of an object in its own schema.
+func ownName(name string) string {
+	if !sqltmpl.ValidName(name) {
+		return "{{schema}}." + pgx.Identifier{name}.Sanitize()
+	}
+	return "{{tables." + name + "}} or {{schema}}." + name
 }
 
 func checkBlockingIndex(l *linter, st statement) {
