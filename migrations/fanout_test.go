@@ -333,6 +333,9 @@ func TestATenantThatIsBusyIsPutOff(t *testing.T) {
 func TestKnownHeadsSpareTransactions(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
+	if value[int](t, pool, "select current_setting('server_version_num')::int") < 150000 {
+		t.Skip("PostgreSQL 14 counts transactions some time after they have ended")
+	}
 	commits := func() int {
 		return value[int](t, pool, "select pg_stat_get_db_xact_commit(oid) from pg_database where datname = current_database()")
 	}
