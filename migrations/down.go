@@ -16,7 +16,7 @@ import (
 // undoes everything. Each migration is undone by its down file, or, where the
 // program does not have it, by the down SQL that was recorded when it was
 // applied. Each runs in one transaction, in which its row disappears. Repeatable
-// migrations stay.
+// migrations stay. A lock in the way is waited for, as Up does.
 //
 // Nothing runs when one of them cannot be undone. The report lists what was, also
 // with an error.
@@ -65,14 +65,15 @@ func (s *session) down(ctx context.Context, t *target, to int64, report *Report)
 			return err
 		}
 		started := time.Now()
-		if err := s.undo(ctx, t, u); err != nil {
+		attempts, err := s.attempts(ctx, t, u.script.file, len(u.script.statements), func(int) error { return s.undo(ctx, t, u) })
+		if err != nil {
 			return err
 		}
 		r := u.record
 		dur := time.Since(started)
 		report.Applied = append(report.Applied, Applied{
 			Module: t.Module, Schema: t.Schema, File: u.script.file, Key: r.Key, Version: r.Version, Kind: r.Kind,
-			Statements: len(u.script.statements), Attempts: 1, Duration: dur,
+			Statements: len(u.script.statements), Attempts: attempts, Duration: dur,
 		})
 		s.m.observe(ctx, Event{Kind: EventFileReverted, Module: t.Module, Schema: t.Schema, File: u.script.file, Duration: dur})
 		s.m.log.LogAttrs(ctx, slog.LevelInfo, "migration reverted", slog.String("module", t.Module), slog.String("schema", t.Schema),

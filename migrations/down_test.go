@@ -1,6 +1,7 @@
 package migrations_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -122,4 +123,29 @@ func TestDryRunLeavesEverythingAsItWas(t *testing.T) {
 		t.Errorf("%d schemas left", n)
 	}
 	nothingLeft(t, pool)
+}
+
+func TestDownTriesAgainWhenSomebodyHoldsALock(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	fsys := files("1_a.sql", "create table {{tables.t}} (n int)", "1_a.down.sql", "-- pgdbm:lock-timeout 50ms\ndrop table {{tables.t}}")
+	up(t, migrator(t, pool, fsys, migrations.Config{}))
+	reader, err := pool.Pgx().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Exec(t.Context(), "select from app.t"); err != nil {
+		t.Fatal(err)
+	}
+	seen := &events{on: func(e migrations.Event) {
+		if e.Kind == migrations.EventRetry && e.Attempt == 1 {
+			if err := reader.Commit(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	report, err := migrator(t, pool, fsys, migrations.Config{Observer: seen}).Down(t.Context(), "app", 0)
+	if err != nil || applied(report) != "1_a.down.sql" || report.Applied[0].Attempts < 2 {
+		t.Errorf("%+v, %v", report, err)
+	}
 }

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // upRun is one call of Up that has something to do.
@@ -198,8 +194,12 @@ func (r *upRun) file(ctx context.Context, t *target, p pending) (out outcome, at
 			r.m.log.WarnContext(ctx, f.String(), "module", t.Module, "schema", t.Schema)
 		}
 	}
-	deadline := time.Now().Add(r.m.cfg.RetryTime)
-	for attempt = 1; ; attempt++ {
+	attempt, err = r.session.attempts(ctx, t, p.File, p.Statements, func(attempt int) error {
+		if attempt > 1 && !p.Transactional { // how far it came is in its row
+			if p, err = r.reread(ctx, t, p); err != nil {
+				return err
+			}
+		}
 		r.m.observe(ctx, Event{
 			Kind: EventFileStarted, Module: t.Module, Schema: t.Schema, File: p.File,
 			Statements: p.Statements, Attempt: attempt, Done: r.done, Total: r.total,
@@ -209,38 +209,12 @@ func (r *upRun) file(ctx context.Context, t *target, p pending) (out outcome, at
 		} else {
 			out, err = r.session.runAuto(ctx, t, p)
 		}
-		if _, ok := errors.AsType[*committedError](err); ok {
-			return applied, attempt, err
-		}
-		if err == nil || !retryable(err) || r.session.conn.IsClosed() || attempt >= r.m.cfg.Retries {
-			return out, attempt, err
-		}
-		pause := fullJitter(attempt)
-		if time.Now().Add(pause).After(deadline) {
-			return out, attempt, err
-		}
-		r.retrying(ctx, t, p, attempt, pause, err)
-		if err := sleep(ctx, pause); err != nil {
-			return out, attempt, t.failFile(p.File, err)
-		}
-		if !p.Transactional { // how far it came is in its row
-			if p, err = r.reread(ctx, t, p); err != nil {
-				return out, attempt, err
-			}
-		}
+		return err
+	})
+	if _, ok := errors.AsType[*committedError](err); ok {
+		out = applied
 	}
-}
-
-func (r *upRun) retrying(ctx context.Context, t *target, p pending, attempt int, pause time.Duration, err error) {
-	e, _ := errors.AsType[*MigrationError](err)
-	event := Event{
-		Kind: EventRetry, Module: t.Module, Schema: t.Schema, File: p.File, Statement: e.Statement,
-		Statements: p.Statements, Attempt: attempt, Sessions: e.Blockers, Err: err,
-	}
-	r.m.observe(ctx, event)
-	r.m.log.LogAttrs(ctx, slog.LevelWarn, "migration is tried again", slog.String("module", t.Module), slog.String("schema", t.Schema),
-		slog.String("file", p.File), slog.Int("attempt", attempt), slog.Duration("pause", pause),
-		slog.String("sqlstate", e.SQLState), slog.String("error", err.Error()))
+	return out, attempt, err
 }
 
 // reread finds out where a no-transaction file that failed goes on.
@@ -258,39 +232,4 @@ func (r *upRun) reread(ctx context.Context, t *target, p pending) (pending, erro
 		return p, t.failFile(p.File, err)
 	}
 	return p, nil
-}
-
-// retryable reports whether trying again may help: the server says so, or another
-// session created the same object at the same time, in spite of IF NOT EXISTS or OR
-// REPLACE.
-func retryable(err error) bool {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
-		return false
-	}
-	switch pg.Code {
-	case "55P03", "40P01", "40001":
-		return true
-	case "23505":
-		return pg.SchemaName == "pg_catalog"
-	case "XX000":
-		return strings.HasPrefix(pg.Message, "tuple concurrently ")
-	default:
-		return false
-	}
-}
-
-// The pauses between attempts at a file.
-const (
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 10 * time.Second
-)
-
-// fullJitter returns a random pause behind the n-th attempt.
-func fullJitter(n int) time.Duration {
-	bound := lastRetry
-	if n < 20 {
-		bound = min(lastRetry, firstRetry<<(n-1))
-	}
-	return rand.N(bound) + time.Millisecond
 }
