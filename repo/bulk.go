@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 
@@ -151,59 +150,4 @@ func (r *Repository[T]) insertBatch(ctx context.Context, rows, stored []T) error
 		})
 	}
 	return r.t.wrap(pgdbm.Classify(r.db.SendBatch(ctx, &b).Close()))
-}
-
-// UpsertAll stores rows, or updates those with the same values in the columns of
-// a unique index, as [Repository.Upsert] does for one: all or none. It returns
-// their number and reads nothing back.
-//
-// Two rows for one place are [pgdbm.ErrConflict], as is a soft-deleted row in
-// the way. Everything is one statement with one array for each column.
-func (r *Repository[T]) UpsertAll(ctx context.Context, rows []T, on ...Target[T]) (int64, error) {
-	if len(rows) == 0 {
-		return 0, nil
-	}
-	chunks, err := r.chunks(ctx, rows, len(rows))
-	if err != nil {
-		return 0, r.t.wrap(err)
-	}
-	var n int64
-	err = r.atomically(ctx, len(chunks) > 1 || r.t.meta.soft != nil, func(r *Repository[T]) error {
-		for _, c := range chunks {
-			stored, err := r.upsertChunk(ctx, c, on)
-			if err != nil {
-				return err
-			}
-			n += stored
-		}
-		if n == int64(len(rows)) {
-			return nil
-		}
-		if r.t.meta.soft != nil {
-			return r.t.absent(r.db, pgdbm.ErrConflict, softInTheWay)
-		}
-		return r.t.discarded("UpsertAll")
-	})
-	if err != nil {
-		return 0, r.outdated(err)
-	}
-	return n, nil
-}
-
-func (r *Repository[T]) upsertChunk(ctx context.Context, c chunk, on []Target[T]) (int64, error) {
-	w := newStatement(verbUpsertAll)
-	c.write(w)
-	r.writeConflict(w, on)
-	text, err := w.build(r.t)
-	if err != nil {
-		return 0, err
-	}
-	tag, err := r.db.Exec(ctx, text, w.args...)
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "21000" {
-		return 0, &failure{
-			fmt.Sprintf("repo: %s: UpsertAll: two of the rows are for the same place in the unique index; keep one of them", r.t.name),
-			&pgdbm.Error{Class: pgdbm.ErrConflict, Schema: r.db.Schema(), Table: r.t.name, SQL: text, Err: err},
-		}
-	}
-	return tag.RowsAffected(), r.t.wrap(err)
 }

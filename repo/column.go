@@ -104,6 +104,7 @@ func (c Column[T, V]) Desc() Order[T] { return Order[T]{f: c.f, desc: true} }
 // Order is a column and a direction.
 type Order[T any] struct {
 	f     *field
+	expr  string // of an aggregate
 	desc  bool
 	nulls string
 }
@@ -119,7 +120,11 @@ func (o Order[T]) write(w *statement) {
 		w.fail(errZeroColumn)
 		return
 	}
-	w.text(o.f.quoted)
+	if o.expr != "" {
+		w.text(o.expr)
+	} else {
+		w.text(o.f.quoted)
+	}
 	if o.desc {
 		w.text(" desc")
 	}

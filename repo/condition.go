@@ -1,12 +1,9 @@
 package repo
 
 import (
-	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"reflect"
-
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Condition is a condition on rows of T's table: an immutable value, safe for
@@ -21,6 +18,7 @@ type node struct {
 	kind  nodeKind
 	f     *field
 	op    string // between the column and the first argument
+	tail  string // after the last argument
 	args  []any
 	kids  []*node
 	frag  *fragment
@@ -50,13 +48,11 @@ func (n *node) write(w *statement) {
 		w.text(n.f.quoted)
 		w.text(n.op)
 		w.arg(n.args[0])
-		switch {
-		case len(n.args) == 2:
+		if len(n.args) == 2 {
 			w.text(" and ")
 			w.arg(n.args[1])
-		case n.op == opAny || n.op == opAll:
-			w.text(")")
 		}
+		w.text(n.tail)
 	case postfix:
 		w.text(n.f.quoted)
 		w.text(n.op)
@@ -110,17 +106,24 @@ func join(w *statement, kids []*node, operator, none string) {
 	}
 }
 
-const (
-	opAny = " = any("
-	opAll = " <> all("
-)
-
 // Eq is column = v; IS NULL when v is nil, or a value that stands for NULL such
 // as an invalid sql.NullString.
 func (c Column[T, V]) Eq(v V) Condition[T] { return c.equal(" = ", " is null", v) }
 
 // Ne is column <> v, which is not true of NULL; IS NOT NULL when v is nil.
 func (c Column[T, V]) Ne(v V) Condition[T] { return c.equal(" <> ", " is not null", v) }
+
+// IsDistinctFrom is Ne for which NULL is a value like others: true of NULL unless
+// v is nil.
+func (c Column[T, V]) IsDistinctFrom(v V) Condition[T] {
+	return c.equal(" is distinct from ", " is not null", v)
+}
+
+// IsNotDistinctFrom is Eq for which NULL is a value like others: never NULL
+// itself, so that Not of it is IsDistinctFrom. An index serves Eq only.
+func (c Column[T, V]) IsNotDistinctFrom(v V) Condition[T] {
+	return c.equal(" is not distinct from ", " is null", v)
+}
 
 // Lt is column < v.
 func (c Column[T, V]) Lt(v V) Condition[T] { return c.compare("Lt", " < ", v) }
@@ -153,7 +156,7 @@ func (c Column[T, V]) In(values ...V) Condition[T] {
 	if err != nil {
 		return fail[T](err)
 	}
-	in := Condition[T]{&node{kind: compare, f: c.f, op: opAny, args: []any{array}}}
+	in := Condition[T]{&node{kind: compare, f: c.f, op: " = any(", tail: ")", args: []any{array}}}
 	if null {
 		return Or(in, c.IsNull())
 	}
@@ -168,7 +171,7 @@ func (c Column[T, V]) NotIn(values ...V) Condition[T] {
 	if err != nil {
 		return fail[T](err)
 	}
-	notIn := Condition[T]{&node{kind: compare, f: c.f, op: opAll, args: []any{array}}}
+	notIn := Condition[T]{&node{kind: compare, f: c.f, op: " <> all(", tail: ")", args: []any{array}}}
 	if null {
 		return And(notIn, c.IsNotNull())
 	}
@@ -273,27 +276,4 @@ func nodes[T any](conditions []Condition[T]) []*node {
 		out[i] = c.n
 	}
 	return out
-}
-
-// Text are the types that [Like] compares.
-type Text interface {
-	~string | ~*string | sql.NullString | pgtype.Text
-}
-
-// Like is column LIKE pattern: % stands for any text, _ for one character, and a
-// backslash before either for itself.
-func Like[T any, V Text](c Column[T, V], pattern string) Condition[T] {
-	return like(c, " like ", pattern)
-}
-
-// ILike is Like in any case.
-func ILike[T any, V Text](c Column[T, V], pattern string) Condition[T] {
-	return like(c, " ilike ", pattern)
-}
-
-func like[T, V any](c Column[T, V], op, pattern string) Condition[T] {
-	if c.f == nil {
-		return fail[T](errZeroColumn)
-	}
-	return Condition[T]{&node{kind: compare, f: c.f, op: op, args: []any{pattern}}}
 }

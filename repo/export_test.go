@@ -11,3 +11,6 @@ func Renumber(text string, before int) (string, int, error) {
 	f.write(w, make([]any, f.count))
 	return string(w.shape), len(w.args) - before, nil
 }
+
+// Statement returns what All sends.
+func Statement[T any](q Query[T]) (string, []any, error) { return q.selection("All", q.limit) }

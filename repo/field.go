@@ -27,9 +27,11 @@ type field struct {
 func newField(name, path string, index []int, typ reflect.Type, opts option) *field {
 	return &field{
 		name: name, path: path, index: index, typ: typ, opts: opts, nullable: holdsNull(typ),
-		quoted: `"` + strings.ReplaceAll(name, `"`, `""`) + `"`,
+		quoted: quote(name),
 	}
 }
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // value returns the field of a row, invalid when a nested struct on the way to
 // it is a nil pointer.
@@ -94,7 +96,10 @@ func isNull(v any) bool {
 	switch rv.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		return rv.IsNil()
-	case reflect.Struct: // sql.NullString, pgtype.Text, …
+	case reflect.Struct: // pgtype.Range, sql.NullString, pgtype.Text, …
+		if n, ok := v.(interface{ IsNull() bool }); ok {
+			return n.IsNull()
+		}
 		if valuer, ok := v.(driver.Valuer); ok {
 			value, err := valuer.Value()
 			return err == nil && value == nil

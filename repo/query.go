@@ -86,6 +86,9 @@ func (q Query[T]) checkRead(method string) error {
 	if q.paged && method != "Page" {
 		return q.repo.t.misuse("%s does not take After or Before; they belong to Page", method)
 	}
+	if slices.ContainsFunc(q.order, func(o Order[T]) bool { return o.expr != "" }) {
+		return q.repo.t.misuse("%s: %s", method, errAggregateOrder)
+	}
 	if q.lock.mode == "" {
 		return nil
 	}

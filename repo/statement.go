@@ -63,9 +63,12 @@ const (
 	verbExists
 	verbUpdate
 	verbDelete
+	verbUpdateReturning
+	verbDeleteReturning
 	verbInsert
 	verbUpsert
 	verbUpsertAll
+	verbGroup
 )
 
 // head returns the beginning and the end of a statement.
@@ -83,12 +86,18 @@ func (t *table) head(v verb) (string, string) {
 		return "update " + t.ref + " set ", ""
 	case verbDelete:
 		return "delete from " + t.ref, ""
+	case verbUpdateReturning:
+		return "update " + t.ref + " set ", " returning " + t.meta.columns
+	case verbDeleteReturning:
+		return "delete from " + t.ref, " returning " + t.meta.columns
 	case verbInsert:
 		return "insert into " + t.ref, " returning " + t.meta.columns
 	case verbUpsert:
 		return "insert into " + t.ref + " as t", " returning " + t.meta.columns + ", t.xmax = 0"
 	case verbUpsertAll:
 		return "insert into " + t.ref + " as t", ""
+	case verbGroup:
+		return "select ", ""
 	default:
 		panic(fmt.Sprintf("repo: verb %d", v)) // a mistake in this package
 	}

@@ -53,7 +53,7 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 	if err := r.t.writeInsert(w, reflect.ValueOf(row).Elem()); err != nil {
 		return false, r.t.wrap(err)
 	}
-	r.writeConflict(w, on)
+	r.writeUpdateThere(w, on)
 	text, err := w.build(r.t)
 	if err != nil {
 		return false, err
@@ -69,10 +69,42 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 	}
 }
 
+// InsertMissing stores a row unless one with the same values in the columns of a
+// unique index is there already; in those of any without columns. It reports
+// whether it was stored. If so, *row is afterwards what the database holds;
+// otherwise it is unchanged.
+//
+// The row that is there may be a soft-deleted one.
+func (r *Repository[T]) InsertMissing(ctx context.Context, row *T, on ...Target[T]) (inserted bool, err error) {
+	if row == nil {
+		return false, r.t.misuse("InsertMissing: the row is nil")
+	}
+	w := newStatement(verbInsert)
+	if err := r.t.writeInsert(w, reflect.ValueOf(row).Elem()); err != nil {
+		return false, r.t.wrap(err)
+	}
+	r.writeUnlessThere(w, on)
+	text, err := w.build(r.t)
+	if err != nil {
+		return false, err
+	}
+	return r.readInto(ctx, row, text, w.args)
+}
+
+// writeUnlessThere writes that nothing happens to a row that is there already.
+func (r *Repository[T]) writeUnlessThere(w *statement, on []Target[T]) {
+	if len(on) == 0 {
+		w.text(" on conflict do nothing")
+		return
+	}
+	r.writeTargets(w, on)
+	w.text(" do nothing")
+}
+
 const softInTheWay = "a soft-deleted row is in the way: restore it by WithDeleted() and Update, or Purge it"
 
-// writeConflict writes what happens to a row that is there already.
-func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {
+// writeTargets writes which unique index counts, and returns its columns.
+func (r *Repository[T]) writeTargets(w *statement, on []Target[T]) []*field {
 	m := r.t.meta
 	columns, predicates := slices.Clone(m.keys), []*node(nil)
 	if len(on) > 0 {
@@ -82,7 +114,7 @@ func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {
 		to := target.target(nil)
 		if to.f == nil {
 			w.fail(errZeroColumn)
-			return
+			return nil
 		}
 		columns = append(columns, to.f)
 		if to.where != nil {
@@ -103,10 +135,18 @@ func (r *Repository[T]) writeConflict(w *statement, on []Target[T]) {
 		join(w, predicates, " and ", "")
 		if len(w.args) != before {
 			w.fail(errors.New("the predicate of a unique index takes no arguments; write its values into the SQL: column.Where(repo.SQL[T](\"state = 'active'\"))"))
-			return
+			return nil
 		}
 	}
-	sets := 0
+	return columns
+}
+
+// writeUpdateThere writes how a row that is there already is updated.
+func (r *Repository[T]) writeUpdateThere(w *statement, on []Target[T]) {
+	m, columns, sets := r.t.meta, r.writeTargets(w, on), 0
+	if w.err != nil {
+		return
+	}
 	for _, f := range m.settable {
 		if !slices.Contains(columns, f) {
 			w.text(separator(sets, " do update set "))

@@ -161,106 +161,6 @@ func (r *Repository[T]) remove(ctx context.Context, text string, key []any) erro
 	return nil
 }
 
-// Update changes columns of every row of the query and returns their number,
-// which may be 0:
-//
-//	n, err := users.ByKey(int64(7)).Update(ctx, nick.Set(new("al")), repo.Add(age, 1))
-//
-// A field tagged version counts up, touch becomes now() unless it is assigned. To
-// update a row only as it was read, add a condition on its version.
-//
-// A query without a condition is refused.
-func (q Query[T]) Update(ctx context.Context, assignments ...Assignment[T]) (int64, error) {
-	if err := q.checkWrite("Update"); err != nil {
-		return 0, err
-	}
-	t := q.repo.t
-	if len(assignments) == 0 {
-		return 0, t.misuse("Update without an assignment; write Update(ctx, column.Set(value))")
-	}
-	w := newStatement(verbUpdate)
-	assigned := make([]*field, 0, 8)
-	for i, a := range assignments {
-		w.text(separator(i, ""))
-		a.write(w)
-		if w.err != nil {
-			return 0, t.wrap(w.err)
-		}
-		for _, f := range assigned {
-			if f == a.f {
-				return 0, t.misuse("Update: column %s is assigned twice", f.name)
-			}
-		}
-		if a.f == t.meta.version {
-			return 0, t.misuse("Update: column %s is counted by the repository; leave it out", a.f.name)
-		}
-		assigned = append(assigned, a.f)
-	}
-	t.writeTouched(w, assigned)
-	return q.write(ctx, w)
-}
-
-// writeTouched writes the assignments that go with every update.
-func (t *table) writeTouched(w *statement, assigned []*field) {
-	if v := t.meta.version; v != nil {
-		w.text(", " + v.quoted + " = " + v.quoted + " + 1")
-	}
-next:
-	for _, f := range t.meta.touched {
-		for _, a := range assigned {
-			if a == f {
-				continue next
-			}
-		}
-		w.text(", " + f.quoted + " = now()")
-	}
-}
-
-// Delete deletes every row of the query and returns their number. With a field
-// tagged softdelete the rows stay and the field becomes now().
-//
-// A query without a condition is refused.
-func (q Query[T]) Delete(ctx context.Context) (int64, error) {
-	if err := q.checkWrite("Delete"); err != nil {
-		return 0, err
-	}
-	soft := q.repo.t.meta.soft
-	if soft == nil {
-		return q.write(ctx, newStatement(verbDelete))
-	}
-	q.deleted = false // what is deleted already stays deleted when it was
-	w := newStatement(verbUpdate)
-	w.text(soft.quoted + " = now()")
-	q.repo.t.writeTouched(w, nil)
-	return q.write(ctx, w)
-}
-
-// Purge removes every row of the query, whether or not there is a field tagged
-// softdelete, and returns their number. Soft-deleted rows are among them after
-// [Query.WithDeleted].
-//
-// A query without a condition is refused.
-func (q Query[T]) Purge(ctx context.Context) (int64, error) {
-	if err := q.checkWrite("Purge"); err != nil {
-		return 0, err
-	}
-	return q.write(ctx, newStatement(verbDelete))
-}
-
-// write completes a statement by the conditions and runs it.
-func (q Query[T]) write(ctx context.Context, w *statement) (int64, error) {
-	q.writeWhere(w)
-	text, err := w.build(q.repo.t)
-	if err != nil {
-		return 0, err
-	}
-	tag, err := q.repo.db.Exec(ctx, text, w.args...)
-	if err != nil {
-		return 0, q.repo.t.wrap(err)
-	}
-	return tag.RowsAffected(), nil
-}
-
 // keyTexts are the statements about the row with a key.
 type keyTexts struct {
 	get, exists, update, delete, purge string
@@ -282,8 +182,7 @@ func (t *table) byKey() *keyTexts {
 		t.keyed.delete = t.keyed.purge
 		if m.soft != nil {
 			w := newStatement(verbUpdate)
-			w.text(m.soft.quoted + " = now()")
-			t.writeTouched(w, nil)
+			t.writeSoftDelete(w)
 			t.keyed.delete = t.text(w.shape) + where + live
 		}
 		t.keyed.update = t.updateText(live)

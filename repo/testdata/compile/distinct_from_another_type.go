@@ -1,0 +1,5 @@
+package compile
+
+var _ = func() {
+	nick.IsDistinctFrom("al") // want: cannot use "al"
+}
