@@ -1,0 +1,155 @@
+// Command bench compares this repository with hand-written pgx, bun, gorm and
+// sqlx: the same operations on the same table of the same server, in turns.
+//
+//	cd internal/bench && go run . -rounds 21
+//
+// It starts a private PostgreSQL, or uses the one that -dsn names, where it makes
+// and drops a schema named bench_libraries. The report is Markdown.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
+)
+
+const schema = "bench_libraries"
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 21, "rounds of all operations; the medians over them are reported")
+	flag.StringVar(&o.dsn, "dsn", "", "connection string of a server; a private one by default")
+	flag.StringVar(&o.run, "run", ".", "regular expression of the operations")
+	flag.StringVar(&o.against, "against", ".", "regular expression of the libraries; pgx always runs")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	rounds       int
+	dsn          string
+	run, against string
+}
+
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	operation, err := regexp.Compile(o.run)
+	if err != nil {
+		return err
+	}
+	library, err := regexp.Compile(o.against)
+	if err != nil {
+		return err
+	}
+	private := o.dsn == ""
+	if private {
+		server, err := embedded.Start(ctx, embedded.Config{Private: true})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.Close(context.WithoutCancel(ctx))) }()
+		o.dsn = server.ConnString("postgres")
+	}
+	conn, err := pgx.Connect(ctx, o.dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	// Clients are compared, not disks. A server of somebody else's stays as it is.
+	commits := "waited for"
+	if private {
+		commits = "not waited for"
+		if _, err := conn.Exec(ctx, "alter database postgres set synchronous_commit = off"); err != nil {
+			return err
+		}
+	}
+	table, err := newTable(ctx, conn)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, table.drop(context.WithoutCancel(ctx))) }()
+	libraries, err := open(ctx, o.dsn, library)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range libraries {
+			l.Close()
+		}
+	}()
+	m := &meter{table: table, libraries: libraries, rounds: o.rounds}
+	version, err := table.version(ctx)
+	if err != nil {
+		return err
+	}
+	results, err := m.all(ctx, operation)
+	if err != nil {
+		return err
+	}
+	return report(out, results, libraries, describe(version, commits, o.rounds))
+}
+
+// open connects the libraries; the first one is hand-written pgx.
+func open(ctx context.Context, dsn string, wanted *regexp.Regexp) ([]Library, error) {
+	var libraries []Library
+	for i, l := range []struct {
+		name string
+		open func(context.Context, string) (Library, error)
+	}{
+		{"pgx", openRaw}, {"repo", openRepo}, {"bun", openBun}, {"gorm", openGorm}, {"sqlx", openSqlx},
+	} {
+		if i > 0 && !wanted.MatchString(l.name) {
+			continue
+		}
+		opened, err := l.open(ctx, dsn)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.name, err)
+		}
+		libraries = append(libraries, opened)
+	}
+	return libraries, nil
+}
+
+// describe says where and when it was measured.
+func describe(version, commits string, rounds int) string {
+	load := "unknown"
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Join(strings.Fields(string(text))[:3], " ")
+	}
+	return fmt.Sprintf("PostgreSQL %s, %s, load average %s, commits %s, %d rounds", version, machine(), load, commits, rounds)
+}
+
+func machine() string {
+	file, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return "unknown machine"
+	}
+	defer func() { _ = file.Close() }()
+	model, cores := "", 0
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		switch strings.TrimSpace(name) {
+		case "model name":
+			model = strings.TrimSpace(value)
+		case "processor":
+			cores++
+		}
+	}
+	return fmt.Sprintf("%d cores of %s", cores, model)
+}
