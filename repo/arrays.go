@@ -195,7 +195,7 @@ func (a *array) values() any { return a.list.array() }
 func (a *array) add(encoder *pgtype.Map, row reflect.Value) error {
 	v := a.f.value(row)
 	if a.f.opts.has(optVersion) && isZero(v) {
-		v = reflect.ValueOf(1).Convert(a.f.typ)
+		v = a.f.one
 	}
 	if !a.text {
 		a.list.add(v)
@@ -247,6 +247,10 @@ func (l *values[E]) add(v reflect.Value) {
 	case !v.IsValid() || v.IsNil():
 		l.list = append(l.list, nil)
 	default:
+		if p, ok := reflect.TypeAssert[*E](v); ok {
+			l.list = append(l.list, p)
+			return
+		}
 		l.list = append(l.list, new(l.of(v.Elem())))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"runtime"
 	"time"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
@@ -26,36 +27,43 @@ import (
 func (r *Repository[T]) Copy(ctx context.Context, rows iter.Seq[T]) (int64, error) {
 	next, stop := iter.Pull(rows)
 	defer stop()
-	row, more := next()
-	if !more {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := &copying[T]{ctx: ctx, next: next, first: true, exited: cancel}
+	var more bool
+	if c.of, more = next(); !more {
 		return 0, nil
 	}
-	c, err := r.newCopying(ctx, &row)
-	if err != nil {
+	if err := r.prepare(c); err != nil {
 		return 0, r.t.wrap(err)
 	}
-	n, err := pgdbm.CopySeq(ctx, r.db, r.t.name, c.columns, func(yield func([]any, error) bool) {
-		for more && yield(c.row(&row)) {
-			row, more = next()
-			c.n++
-		}
-	})
+	n, err := r.db.CopyFrom(ctx, r.t.name, c.columns, c)
+	if c.exiting {
+		runtime.Goexit() // as the iterator did
+	}
 	return n, r.t.wrap(err)
 }
 
-// copying is what a COPY sends of a row.
+// copying is the source of a COPY, which pgx reads in a goroutine of its own.
 type copying[T any] struct {
+	ctx     context.Context
+	next    func() (T, bool)
+	first   bool // row is the first one, and has not been sent
+	of      T    // the row
+	n       int  // of the rows before it
+	err     error
+	exiting bool
+	exited  func() // without it pgx would wait for a goroutine that is gone
+
 	fields  []*field
 	columns []string
 	left    []*field // to the database
 	values  []any
 	now     time.Time
-	n       int // of the row
 }
 
-func (r *Repository[T]) newCopying(ctx context.Context, first *T) (*copying[T], error) {
-	c := &copying[T]{}
-	row := reflect.ValueOf(first).Elem()
+func (r *Repository[T]) prepare(c *copying[T]) (err error) {
+	row := reflect.ValueOf(&c.of).Elem()
 	for _, f := range r.t.meta.fields {
 		if f.opts.has(optAuto) && isZero(f.value(row)) {
 			c.left = append(c.left, f)
@@ -64,20 +72,48 @@ func (r *Repository[T]) newCopying(ctx context.Context, first *T) (*copying[T], 
 		c.fields, c.columns = append(c.fields, f), append(c.columns, f.name)
 	}
 	if len(c.fields) == 0 {
-		return nil, fmt.Errorf("Copy: the rows have no column that is sent; use InsertAll")
+		return fmt.Errorf("Copy: the rows have no column that is sent; use InsertAll")
 	}
 	c.values = make([]any, len(c.fields))
-	if len(r.t.meta.touched) == 0 {
-		return c, nil
+	if len(r.t.meta.touched) > 0 { // COPY takes no expressions
+		c.now, err = pgdbm.FetchValue[time.Time](c.ctx, r.db, "select now()")
 	}
-	var err error
-	c.now, err = pgdbm.FetchValue[time.Time](ctx, r.db, "select now()") // COPY takes no expressions
-	return c, err
+	return err
 }
 
-// row returns the values of a row, in the same slice as those of the one before.
-func (c *copying[T]) row(of *T) ([]any, error) {
-	row := reflect.ValueOf(of).Elem()
+// Next implements [pgx.CopyFromSource].
+func (c *copying[T]) Next() bool {
+	if c.first {
+		c.first = false
+		return true
+	}
+	if c.err = c.ctx.Err(); c.err != nil {
+		return false
+	}
+	c.exiting = true
+	defer func() {
+		if p := recover(); p != nil {
+			c.exiting = false
+			panic(p)
+		}
+		if c.exiting {
+			c.exited()
+		}
+	}()
+	var more bool
+	c.of, more = c.next()
+	c.n++
+	c.exiting = false
+	return more
+}
+
+// Err implements [pgx.CopyFromSource].
+func (c *copying[T]) Err() error { return c.err }
+
+// Values returns the values of the row, in the same slice as those of the one
+// before.
+func (c *copying[T]) Values() ([]any, error) {
+	row := reflect.ValueOf(&c.of).Elem()
 	for _, f := range c.left {
 		if !isZero(f.value(row)) {
 			return nil, fmt.Errorf("Copy: row %d sets column %s, which the first row leaves to the database; set it in all rows or in none", c.n+1, f.name)

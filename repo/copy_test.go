@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -134,5 +135,44 @@ func TestCopyOfAHundredThousand(t *testing.T) {
 	})
 	if check(t, err); n != 100_000 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+func TestCopyOfAnIteratorThatPanicsOrEnds(t *testing.T) {
+	t.Parallel()
+	_, users := setup(t)
+	rows := func(end func()) iter.Seq[user] {
+		return func(yield func(user) bool) {
+			for i := range 100 {
+				if i == 50 {
+					end()
+				}
+				if !yield(user{Email: fmt.Sprint(i)}) {
+					return
+				}
+			}
+		}
+	}
+	var recovered any
+	func() {
+		defer func() { recovered = recover() }()
+		_, _ = users.Copy(t.Context(), rows(func() { panic("the iterator") }))
+	}()
+	if recovered == nil {
+		t.Error("the panic is gone")
+	}
+	returned, done := true, make(chan bool)
+	go func() {
+		defer func() { done <- true }()
+		returned = false
+		_, _ = users.Copy(t.Context(), rows(runtime.Goexit))
+		returned = true
+	}()
+	<-done
+	if returned {
+		t.Error("the goroutine goes on")
+	}
+	if some, err := users.Where().Exists(t.Context()); err != nil || some {
+		t.Errorf("some rows are stored: %v", err)
 	}
 }

@@ -22,6 +22,8 @@ type field struct {
 	opts     option
 	pointers bool // index leads through pointers to structs
 	nullable bool // the type can hold NULL
+
+	one reflect.Value // of a version: that of a new row
 }
 
 func newField(name, path string, index []int, typ reflect.Type, opts option) *field {
@@ -55,10 +57,16 @@ func (f *field) arg(row reflect.Value) (any, error) {
 	if !v.IsValid() {
 		return nil, nil
 	}
-	if !f.opts.has(optJSON) && !convertible(f.typ) {
-		return v.Interface(), nil
+	if f.opts.has(optJSON) || convertible(f.typ) {
+		return f.encode(v.Interface())
 	}
-	return f.encode(v.Interface())
+	switch f.typ { // small values need no memory in an interface, but reflect does not know
+	case boolType:
+		return v.Bool(), nil
+	case intType:
+		return int(v.Int()), nil
+	}
+	return v.Interface(), nil
 }
 
 // encode returns a value of the field's type as an argument of a statement.
@@ -110,6 +118,8 @@ func isNull(v any) bool {
 
 var (
 	valuerType  = reflect.TypeFor[driver.Valuer]()
+	boolType    = reflect.TypeFor[bool]()
+	intType     = reflect.TypeFor[int]()
 	scannerType = reflect.TypeFor[sql.Scanner]()
 	textValuer  = reflect.TypeFor[pgtype.TextValuer]()
 

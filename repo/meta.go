@@ -90,7 +90,9 @@ func (m *meta) sort() (errs []error) {
 			m.version = f
 			if !f.typ.ConvertibleTo(reflect.TypeFor[int64]()) || f.typ.Kind() == reflect.Float32 || f.typ.Kind() == reflect.Float64 {
 				errs = append(errs, fmt.Errorf("field %s: a version is an integer, not %s", f.path, f.typ))
+				break
 			}
+			f.one = reflect.ValueOf(1).Convert(f.typ)
 		case f.opts.has(optSoftDelete):
 			m.soft, m.live = f, &node{kind: postfix, f: f, op: " is null"}
 			if !f.nullable {

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
@@ -166,8 +167,11 @@ func (q Query[T]) selection(method string, limit int, more ...*node) (string, []
 	return text, w.args, err
 }
 
-// maxPresize bounds what is allocated before any row has come.
-const maxPresize = 1024
+// How much is allocated before any row has come, and at once when there are more.
+const (
+	maxPresize = 1024     // rows
+	maxGrow    = 16 << 20 // bytes
+)
 
 // fetch returns the rows of a statement, of which about expected will come.
 func (r *Repository[T]) fetch(ctx context.Context, text string, args []any, expected int) ([]T, error) {
@@ -182,6 +186,9 @@ func (r *Repository[T]) fetch(ctx context.Context, text string, args []any, expe
 		value, err := scanner.Scan()
 		if err != nil {
 			return nil, r.t.wrap(pgdbm.Classify(err))
+		}
+		if len(values) == maxPresize && expected > maxPresize {
+			values = slices.Grow(values, min(expected-maxPresize, maxGrow/int(max(r.t.meta.typ.Size(), 1))))
 		}
 		values = append(values, value)
 	}

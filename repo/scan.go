@@ -32,7 +32,7 @@ func (r *Repository[T]) scanInto(rows pgx.Rows, row *T, more ...any) error {
 	if m.enums {
 		targets = rowscan.Adapt(rows, targets)
 	}
-	return rows.Scan(append(targets, more...)...)
+	return rowscan.Row(rows, append(targets, more...))
 }
 
 // targets returns the addresses of a row's fields, with room for more.

@@ -75,7 +75,7 @@ func (t *table) writeInsert(w *statement, row reflect.Value) error {
 // initial returns the field of a new row as an argument.
 func (f *field) initial(row reflect.Value) (any, error) {
 	if f.opts.has(optVersion) && isZero(f.value(row)) {
-		return reflect.ValueOf(1).Convert(f.typ).Interface(), nil
+		return f.one.Interface(), nil
 	}
 	return f.arg(row)
 }

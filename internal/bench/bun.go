@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
@@ -118,7 +119,7 @@ func (l withBun) Three(ctx context.Context, id int64) error {
 		if _, err := tx.NewUpdate().Model((*Account)(nil)).Set("age = age + ?", 1).Where("id = ?", id).Exec(ctx); err != nil {
 			return err
 		}
-		a.ID, a.Email = 0, a.Email+".copy"
+		a.ID, a.CreatedAt, a.Email = 0, time.Time{}, a.Email+".copy"
 		_, err := tx.NewInsert().Model(&a).Returning("*").Exec(ctx)
 		return err
 	})

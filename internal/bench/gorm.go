@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strings"
+	"time"
 
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -106,7 +107,7 @@ func (l withGorm) Three(ctx context.Context, id int64) error {
 		if err := tx.Model(&Account{}).Where("id = ?", id).Update("age", gorm.Expr("age + ?", 1)).Error; err != nil {
 			return err
 		}
-		a.ID, a.Email = 0, a.Email+".copy"
+		a.ID, a.CreatedAt, a.Email = 0, time.Time{}, a.Email+".copy"
 		return tx.Clauses(clause.Returning{}).Create(&a).Error
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/pprof"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -32,6 +33,7 @@ func main() {
 	flag.StringVar(&o.dsn, "dsn", "", "connection string of a server; a private one by default")
 	flag.StringVar(&o.run, "run", ".", "regular expression of the operations")
 	flag.StringVar(&o.against, "against", ".", "regular expression of the libraries; pgx always runs")
+	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of everything that is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -46,6 +48,7 @@ type options struct {
 	rounds       int
 	dsn          string
 	run, against string
+	profile      string
 }
 
 func run(ctx context.Context, o options, out io.Writer) (err error) {
@@ -97,6 +100,17 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	version, err := table.version(ctx)
 	if err != nil {
 		return err
+	}
+	if o.profile != "" {
+		file, err := os.Create(o.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	results, err := m.all(ctx, operation)
 	if err != nil {

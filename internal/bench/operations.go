@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // operation is something that is measured.
@@ -88,7 +89,7 @@ var operations = []operation{
 	})},
 	{"upsert one", 100, eachStored(func(ctx context.Context, l Library, a *Account) error {
 		id := a.ID
-		a.ID, a.Age = 0, a.Age+1
+		a.ID, a.CreatedAt, a.Age = 0, time.Time{}, a.Age+1
 		if err := l.Upsert(ctx, a); err != nil {
 			return err
 		}
@@ -102,7 +103,7 @@ var operations = []operation{
 	{"bulk upsert 1,000", 3, func(ctx context.Context, t *table, l Library, _ int) (func(int) error, error) {
 		rows, err := t.stored(ctx, 500)
 		for i := range rows {
-			rows[i].ID, rows[i].Age = 0, rows[i].Age+1
+			rows[i].ID, rows[i].CreatedAt, rows[i].Age = 0, time.Time{}, rows[i].Age+1
 		}
 		rows = append(rows, t.rows(500)...)
 		return func(int) error { return l.UpsertAll(ctx, rows) }, err

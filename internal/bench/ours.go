@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
@@ -107,7 +108,7 @@ func (l *ours) Three(ctx context.Context, id int64) error {
 		if _, err := accounts.ByKey(id).Update(ctx, repo.Add(accountAge, 1)); err != nil {
 			return err
 		}
-		a.ID, a.Email = 0, a.Email+".copy"
+		a.ID, a.CreatedAt, a.Email = 0, time.Time{}, a.Email+".copy"
 		return accounts.Insert(ctx, &a)
 	})
 }

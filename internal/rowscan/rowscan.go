@@ -24,6 +24,7 @@ type Scanner[T any] struct {
 	plan    *plan         // of a record, when the first row has come
 	targets []any         // addresses in root, in the order of the columns; nil before the first row
 	given   []any         // targets that are known beforehand
+	direct  *decoders     // where targets are the same for every row; may be nil
 }
 
 // New returns a scanner of rows; it does not close them.
@@ -84,6 +85,7 @@ func (s *Scanner[T]) prepare() (err error) {
 	fields := s.rows.FieldDescriptions()
 	if s.given != nil {
 		s.targets = adaptEnums(s.rows, s.given)
+		s.direct = newDecoders(s.rows, s.targets)
 		return nil
 	}
 	switch s.shape.kind {
@@ -92,6 +94,9 @@ func (s *Scanner[T]) prepare() (err error) {
 			return err
 		}
 		s.targets = adaptEnums(s.rows, s.plan.fixed(s.root, 0))
+		if s.plan.groups == nil {
+			s.direct = newDecoders(s.rows, s.targets)
+		}
 		return nil
 	case mapping:
 		if len(fields) == 0 {
@@ -106,6 +111,9 @@ func (s *Scanner[T]) prepare() (err error) {
 		}
 	}
 	s.targets = adaptEnums(s.rows, []any{s.root.Addr().Interface()})
+	if s.shape.kind == value {
+		s.direct = newDecoders(s.rows, s.targets)
+	}
 	return nil
 }
 
@@ -113,11 +121,11 @@ func (s *Scanner[T]) scan() error {
 	switch {
 	case s.plan != nil:
 		s.plan.follow(s.rows, s.root, s.targets)
-		return s.plan.describe(s.rows.Scan(s.targets...))
+		return s.plan.describe(s.direct.scan(s.rows, s.targets))
 	case s.shape != nil && s.shape.kind == mapping:
 		return scanMap(s.rows, s.root, s.targets)
 	default:
-		return s.rows.Scan(s.targets...)
+		return s.direct.scan(s.rows, s.targets)
 	}
 }
 

@@ -1,0 +1,5 @@
+//go:build pgdbm_pgxscan
+
+package rowscan
+
+const decoding = false // pgx scans everything
