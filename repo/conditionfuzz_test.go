@@ -119,7 +119,7 @@ func FuzzConditions(f *testing.F) {
 	f.Add(all)
 	f.Add([]byte{0, 1, 22 + 64, 5, 26 + 64, 31, 19, 2, 22 + 96})
 	f.Add([]byte{19, 19, 19, 26 + 96, 20, 31, 31, 31})
-	f.Fuzz(func(t *testing.T, program []byte) { //nolint:paralleltest // one connection
+	f.Fuzz(func(t *testing.T, program []byte) { // not in parallel: there is one connection
 		if len(program) > 500 {
 			return
 		}
