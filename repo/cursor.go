@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 )
 
 // A cursor is base64url of the signature of an order and of the values that a row
@@ -16,13 +17,22 @@ import (
 const signatureSize = 8 // bytes: enough to tell orders apart, not to prove anything
 
 // signature stands for a table and an order of it.
-func signature[T any](table string, order []Order[T]) string {
-	text := fmt.Appendf(nil, "%q", table)
+func signature[T any](t *table, order []Order[T]) string {
+	key := make([]byte, 0, 128)
+	for _, o := range order {
+		key = strconv.AppendBool(strconv.AppendQuote(key, o.f.name), o.desc)
+	}
+	if sign, ok := t.signs.get(key); ok {
+		return sign
+	}
+	text := fmt.Appendf(nil, "%q", t.name)
 	for _, o := range order {
 		text = fmt.Appendf(text, " %q %t", o.f.name, o.desc)
 	}
 	sum := sha256.Sum256(text)
-	return string(sum[:signatureSize])
+	sign := string(sum[:signatureSize])
+	t.signs.put(string(key), sign)
+	return sign
 }
 
 func sealCursor(sign string, values []reflect.Value) (string, error) {

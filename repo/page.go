@@ -56,7 +56,7 @@ func (q Query[T]) Page(ctx context.Context) (Page[T], error) {
 	if err != nil {
 		return page, t.wrap(err)
 	}
-	sign := signature(t.name, order)
+	sign := signature(t, order)
 	var position []*node
 	if q.cursor != "" {
 		values, err := decodeCursor(q.cursor, sign, order)

@@ -78,6 +78,7 @@ type table struct {
 	ref   string // {{tables.name}}
 	meta  *meta
 	texts texts[string]
+	signs texts[string] // of orders of pages
 
 	once  sync.Once
 	keyed keyTexts // complete after once
