@@ -57,12 +57,15 @@ func (s *Store) Create(ctx context.Context, c Customer) (Customer, error) {
 // One that is here already and the same is left alone; one that differs is
 // [pgdbm.ErrConflict].
 func (s *Store) Import(ctx context.Context, c Customer) (created bool, err error) {
+	if err := c.validate(); err != nil {
+		return false, err
+	}
+	created, err = s.customers.InsertMissing(ctx, &c)
+	if err != nil || created {
+		return created, err
+	}
 	known, err := s.customers.Get(ctx, c.ID)
-	switch {
-	case errors.Is(err, pgdbm.ErrNotFound):
-		_, err = s.Create(ctx, c)
-		return err == nil, err
-	case err == nil && known != c:
+	if err == nil && known != c {
 		err = fmt.Errorf("%w: customer %q is here already, with other data", pgdbm.ErrConflict, c.ID)
 	}
 	return false, err

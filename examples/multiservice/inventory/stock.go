@@ -23,18 +23,14 @@ type Item struct {
 // Adjust adds to a product's stock, or subtracts from it, and returns the
 // product. Less than nothing is [ErrSoldOut].
 func (s *Store) Adjust(ctx context.Context, product int64, delta int) (Product, error) {
-	var p Product
-	err := s.db.InTx(ctx, func(tx *pgdbm.Tx) error {
-		s := s.In(tx)
-		n, err := s.products.ByKey(product).Where(inStock.Ge(-delta)).Update(ctx, repo.Add(inStock, delta))
-		if err != nil {
-			return err
-		}
-		if p, err = s.Get(ctx, product); err == nil && n == 0 {
-			err = soldOut(p, -delta)
-		}
-		return err
-	})
+	rows, err := s.products.ByKey(product).Where(inStock.Ge(-delta)).UpdateReturning(ctx, repo.Add(inStock, delta))
+	if err != nil || len(rows) == 1 {
+		return lo.FirstOrEmpty(rows), err
+	}
+	p, err := s.Get(ctx, product)
+	if err == nil {
+		err = soldOut(p, -delta)
+	}
 	return p, err
 }
 

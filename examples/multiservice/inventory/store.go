@@ -47,7 +47,10 @@ func (s *Store) Create(ctx context.Context, p Product) (Product, error) {
 	if p.ID != 0 {
 		return p, fmt.Errorf("%w: the id of a new product is not for the client to choose", pgdbm.ErrInvalid)
 	}
-	return p, s.insert(ctx, &p)
+	if err := p.validate(); err != nil {
+		return p, err
+	}
+	return p, s.products.Insert(ctx, &p)
 }
 
 // Import stores a product from another system under its id and reports whether
@@ -59,25 +62,18 @@ func (s *Store) Import(ctx context.Context, p Product) (created bool, err error)
 	if p.ID < 1 {
 		return false, fmt.Errorf("%w: id %d is not positive", pgdbm.ErrInvalid, p.ID)
 	}
-	known, err := s.products.Get(ctx, p.ID)
-	switch {
-	case errors.Is(err, pgdbm.ErrNotFound):
-		err = s.insert(ctx, &p)
-		return err == nil, err
-	case err != nil:
+	if err := p.validate(); err != nil {
 		return false, err
 	}
-	if p.InStock = known.InStock; p != known {
-		return false, fmt.Errorf("%w: product %d is here already, with other data", pgdbm.ErrConflict, p.ID)
+	created, err = s.products.InsertMissing(ctx, &p)
+	if err != nil || created {
+		return created, err
 	}
-	return false, nil
-}
-
-func (s *Store) insert(ctx context.Context, p *Product) error {
-	if err := p.validate(); err != nil {
-		return err
+	known, err := s.products.Get(ctx, p.ID)
+	if p.InStock = known.InStock; err == nil && p != known {
+		err = fmt.Errorf("%w: product %d is here already, with other data", pgdbm.ErrConflict, p.ID)
 	}
-	return s.products.Insert(ctx, p)
+	return false, err
 }
 
 // AdvanceIDs makes the ids that the database chooses go on behind the greatest

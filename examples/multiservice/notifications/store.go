@@ -1,9 +1,11 @@
 package notifications
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
@@ -60,14 +62,12 @@ func (s *Store) Deliver(ctx context.Context, limit int, send func(context.Contex
 			}
 			ids = append(ids, n.ID)
 		}
-		if _, err := s.notifications.Where(id.In(ids...)).Update(ctx, sentAt.SetSQL("now()")); err != nil {
-			return err
-		}
-		sent, err = s.notifications.Where(id.In(ids...)).OrderBy(id.Asc()).All(ctx)
+		sent, err = s.notifications.Where(id.In(ids...)).UpdateReturning(ctx, sentAt.SetSQL("now()"))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(sent, func(a, b Notification) int { return cmp.Compare(a.ID, b.ID) })
 	return sent, errors.Join(refused...)
 }
