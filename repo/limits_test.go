@@ -1,0 +1,74 @@
+package repo_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgdbm/pgdbm-go/repo"
+)
+
+// More values than a statement has parameters are one argument.
+func TestInOfManyValues(t *testing.T) {
+	t.Parallel()
+	_, users := setup(t)
+	insert(t, users, user{Email: "a@x", Age: 69_999}, user{Email: "b@x", Age: 70_000})
+	ages := make([]int, 70_000)
+	for i := range ages {
+		ages[i] = i
+	}
+	n, err := users.Where(userAge.In(ages...)).Count(t.Context())
+	if check(t, err); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestInfinity(t *testing.T) {
+	t.Parallel()
+	type era struct {
+		ID   int                `db:"id,key"`
+		From pgtype.Timestamptz `db:"began"`
+		To   pgtype.Date        `db:"ended"`
+	}
+	db := open(t, `create table {{tables.eras}} (id int primary key, began timestamptz, ended date)`)
+	eras := newRepo[era](t, db, "eras")
+	want := insert(t, eras, era{
+		1, pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}, pgtype.Date{InfinityModifier: pgtype.Infinity, Valid: true},
+	})[0]
+	check(t, eras.InsertAll(t.Context(), []era{{2, want.From, want.To}, {3, want.From, want.To}}))
+	rows, err := eras.Where(repo.SQL[era]("began = '-infinity' and ended = 'infinity'")).All(t.Context())
+	if check(t, err); len(rows) != 3 || rows[0].From != want.From || rows[2].To != want.To {
+		t.Errorf("got %+v", rows)
+	}
+	type finite struct {
+		ID   int       `db:"id,key"`
+		From time.Time `db:"began"`
+	}
+	_, err = newRepo[finite](t, db, "eras").Get(t.Context(), 1)
+	wantError(t, err, "repo: eras: ", "began", "into *time.Time") // the value itself is not for an error
+}
+
+// What a decoder leaves to pgx is an error that names the column, for one row and
+// for many.
+func TestValuesThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	type small struct {
+		ID int    `db:"id,key"`
+		N  int16  `db:"n"`
+		S  string `db:"s"`
+	}
+	db := open(t, `create table {{tables.smalls}} (id int primary key, n bigint, s text);
+		insert into {{tables.smalls}} values (1, 40000, 'a'), (2, null, 'b'), (3, 3, null), (4, -4, '')`)
+	smalls := newRepo[small](t, db, "smalls")
+	for id, want := range map[int]string{1: "greater than maximum", 2: "cannot scan NULL", 3: "cannot scan NULL"} {
+		_, err := smalls.Get(t.Context(), id)
+		wantError(t, err, "repo: smalls: ", want)
+		_, err = smalls.Where(repo.SQL[small]("id = $1", id)).All(t.Context())
+		wantError(t, err, "repo: smalls: ", want)
+	}
+	got, err := smalls.Get(t.Context(), 4)
+	if check(t, err); got != (small{4, -4, ""}) {
+		t.Errorf("got %+v", got)
+	}
+}
