@@ -221,7 +221,7 @@ func (r *upRun) file(ctx context.Context, t *target, p pending) (out outcome, at
 func (r *upRun) reread(ctx context.Context, t *target, p pending) (pending, error) {
 	rows, err := readRecords(ctx, r.session.pgx, []*target{t}, false)
 	if err != nil {
-		return p, err
+		return p, t.failFile(p.File, during("reading how far it came", err))
 	}
 	i := slices.IndexFunc(rows[t], func(row Record) bool { return row.Key == p.Key && row.Status != StatusApplied })
 	if i < 0 {
