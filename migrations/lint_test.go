@@ -187,3 +187,67 @@ func TestRulesAreDocumented(t *testing.T) {
 		t.Errorf("docs/migrations.md: the table of rules should be\n%s", want.String())
 	}
 }
+
+func TestLintLeavesInnocentStatementsAlone(t *testing.T) {
+	t.Parallel()
+	for _, sql := range []string{
+		"alter table {{tables.t}} alter column type set default 'a'",
+		"alter table {{tables.t}} alter column type drop not null",
+		"alter table {{tables.t}} alter type drop default",
+		"alter table {{tables.t}} alter column type set statistics 100",
+		"alter table {{tables.t}} rename constraint a to b",
+		"alter table {{tables.t}} drop constraint if exists a",
+		"alter table {{tables.t}} add column type text default 'a'",
+		"update {{tables.t}} t set a = u.a from {{tables.u}} u where u.id = t.id and t.a in (1)",
+		"delete from {{tables.t}} t using {{tables.u}} u where u.id = t.id",
+		"insert into {{tables.t}} (a) select u.a from {{tables.u}} u on conflict (a) do update set a = excluded.a",
+		"select trim(both ' ' from t.a), extract(year from t.b), overlay(t.a placing t.c from t.d), substring(t.a from t.b for 3) from {{tables.t}} t",
+		"create view {{schema}}.v as select t.a, row_number() over (partition by t.a order by t.b) from {{tables.t}} t",
+		"create view {{schema}}.v as select count(*), 2 * 3 as b, array[1, 2] from {{tables.t}} t join lateral (select u.a from {{tables.u}} u where u.b = t.b) x on x.a = t.a",
+		"create trigger x before update of a on {{tables.t}} for each row when (old.a is distinct from new.a) execute function {{schema}}.f()",
+		"merge into {{tables.t}} t using {{tables.u}} u on t.a = u.a when matched then update set b = u.b when not matched then insert values (u.a, u.b)",
+		"create function {{schema}}.f() returns int language sql begin atomic select t.a from {{tables.t}} t; select count(*) from {{tables.t}} t; end",
+		"create index concurrently_x on {{tables.t}} (a)",
+		"comment on column {{tables.t}}.a is 'x'",
+		"alter table {{tables.t}} add column a timestamptz not null default now()",
+		"alter table {{tables.t}} add column a int default 1 check (a > length(random_x.b))",
+		"alter table {{tables.t}} alter column a set default nextval('x'), alter column b set default gen_random_uuid()",
+		"alter table {{tables.t}} alter a drop identity if exists",
+		"alter table {{tables.t}} alter a add generated always as identity",
+		"grant select on {{tables.t}} to x",
+		"grant usage on schema {{schema}} to x",
+		"alter default privileges in schema {{schema}} grant select on tables to x",
+		"alter table {{tables.t}} validate constraint c",
+		"alter table {{tables.t}} set (fillfactor = 90)",
+		"create table {{tables.p}} partition of {{tables.t}} for values from (1) to (2)",
+		"alter table {{tables.t}} attach partition {{tables.p}} for values in (1)",
+		"alter table {{tables.t}} detach partition {{tables.p}}",
+		"create policy p on {{tables.t}} using (t.a = current_setting('x'))",
+		"insert into {{tables.t}} select * from {{tables.u}}",
+		"create function {{schema}}.f() returns trigger language plpgsql as $$ begin new.a := new.b * 2; insert into {{tables.t}} values (new.a); return new; end $$",
+		"create function {{schema}}.f() returns bool language sql as $$ select exists (select * from {{tables.t}}) $$",
+		"select a.b from (values (1)) as a(b) group by a.b order by a.b",
+		"select string_agg(t.a, ',' order by t.b) filter (where t.c) from {{tables.t}} t",
+		"select x.a from {{tables.t}} x for update of x",
+		"create type {{schema}}.e as enum ('a')",
+		"refresh materialized view {{schema}}.m",
+		"drop view if exists {{schema}}.v",
+		"drop index if exists {{schema}}.i",
+		"create extension if not exists pgcrypto with schema public",
+		"set local search_path = x",
+		"set local role x",
+		"lock table {{tables.t}} in share mode",
+		"with a as (select u.id from {{tables.u}} u) update {{tables.t}} t set b = 1 from a where a.id = t.id",
+	} {
+		src, err := migrations.Load(files("1_a.sql", sql), migrations.LoadOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", sql, err)
+			continue
+		}
+		for _, f := range src.Lint() {
+			if f.Rule != "blocking-index" {
+				t.Errorf("%s: %s %s", sql, f.Rule, f.Message)
+			}
+		}
+	}
+}

@@ -162,6 +162,7 @@ func checkAlterAction(l *linter, st statement, i int) {
 	at := t.list[i]
 	switch {
 	case l.undoes() && (t.has(i, "rename") || t.has(i, "drop")):
+	case t.has(i, "rename", "constraint"):
 	case t.has(i, "rename"):
 		l.reportToken(ruleRename, st, at, "renaming breaks the version of the program that is still running",
 			"add the new name first (a column, or a view), and drop the old one with a later release")
@@ -181,11 +182,21 @@ func checkAlterAction(l *linter, st statement, i int) {
 		case strings.HasSuffix(rest, " set not null "):
 			l.reportToken(ruleNotNull, st, at, "SET NOT NULL reads the whole table under a lock",
 				"add CHECK (column IS NOT NULL) NOT VALID, validate it in a later file, then SET NOT NULL uses it")
-		case strings.Contains(rest, " type "):
+		case changesType(t, i):
 			l.reportToken(ruleColumnType, st, at, "changing a column's type may rewrite the table under a lock",
 				"add a new column, copy in batches, and switch over; a longer varchar, or varchar to text, is fine: ignore the rule there")
 		}
 	}
+}
+
+// changesType reports whether the ALTER TABLE action at i, ALTER [COLUMN] name …,
+// changes a column's type.
+func changesType(t tokens, i int) bool {
+	i++
+	if t.has(i, "column") {
+		i++
+	}
+	return t.has(i+1, "type") || t.has(i+1, "set", "data", "type")
 }
 
 // action returns the words of the ALTER TABLE action at i, up to its comma,
