@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
@@ -296,4 +297,18 @@ func TestWithoutTheRightToWriteACheckpointIsNotRecorded(t *testing.T) {
 	testkit.Equal(t, history(t, m), "a:applied b:applied c:applied")
 	testkit.Equal(t, up(t, on(t, pool, "app", fsys)), "")
 	testkit.Equal(t, history(t, m), "a:applied b:applied c:applied all:applied")
+}
+
+func TestFailedFileCannotBecomeACheckpoint(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	failure(t, migrator(t, pool, files("1_a.sql", "select 1", "2_b.sql", auto+"select 1/0"), migrations.Config{}))
+	m := migrator(t, pool, files("1_a.sql", "select 1", "2_b.sql", "-- pgdbm:checkpoint 1-1\nselect 2"), migrations.Config{})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err := m.Up(ctx)
+	testkit.ErrorIs(t, err, migrations.ErrDrift)
+	testkit.ErrorContains(t, err, "2_b.sql: ", "give the checkpoint another version")
+	testkit.ErrorIs(t, m.Verify(t.Context()), migrations.ErrDrift)
+	nothingLeft(t, pool)
 }

@@ -85,6 +85,10 @@ func (t *target) decide(rows []Record, s scope, outOfOrder bool) (decision, erro
 		if !found && reach.needless(f) {
 			continue
 		}
+		if found && r.Status != StatusApplied && f.Kind == KindCheckpoint {
+			errs = append(errs, t.failFile(f.File, fmt.Errorf("%w: it has failed as a file of its own, and is now a checkpoint, which runs in new schemas alone; restore it, and give the checkpoint another version", ErrDrift)))
+			continue
+		}
 		p := pending{file: f, outOfOrder: f.Version > 0 && f.Version < d.head}
 		if f == reach.start {
 			p.instead = t.below(f.Version)
