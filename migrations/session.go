@@ -117,7 +117,7 @@ func (s *session) reset(ctx context.Context) error {
 // afresh are the requests that undo what a file did to the session. DISCARD ALL
 // would release its locks.
 func (s *session) afresh() []request {
-	requests := []request{{sql: "reset all"}, {sql: "discard temp"}, {sql: "deallocate all"}}
+	requests := []request{{sql: "close all"}, {sql: "unlisten *"}, {sql: "reset all"}, {sql: "discard temp"}, {sql: "deallocate all"}}
 	return append(append(requests, s.ownRole()...), s.settings()...)
 }
 
