@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -292,4 +293,45 @@ func TestLockTimeoutNamesTheHolder(t *testing.T) {
 	if waits := seen.of(migrations.EventLockWait); len(waits) == 0 || len(waits[0].Sessions) != 1 {
 		t.Errorf("events %+v", waits)
 	}
+}
+
+// The tracking table can be locked, too, when the record of a file is read again.
+func TestTrackingTableIsLockedWhenAFileIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	exec(t, pool, "create schema app; create table app.t (n int)")
+	up(t, migrator(t, pool, files("1_a.sql", "select 1"), migrations.Config{}))
+	fsys := files("1_a.sql", "select 1", "2_b.sql", auto+"-- pgdbm:lock-timeout 100ms\nselect 1; alter table {{tables.t}} add column m int")
+	held, err := pool.Pgx().Begin(t.Context())
+	testkit.NoError(t, err)
+	defer func() { _ = held.Rollback(context.Background()) }()
+	seen := &events{on: func(e migrations.Event) {
+		if e.Kind == migrations.EventStatement {
+			if _, err := held.Exec(context.Background(), "lock table app.t, app.pgdbm_migrations"); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	_, e := failure(t, migrator(t, pool, fsys, migrations.Config{Observer: seen, Retries: 3}))
+	testkit.Equal(t, e.SQLState, "55P03")
+	testkit.Equal(t, e.File, "2_b.sql")
+	testkit.NoError(t, held.Rollback(t.Context()))
+	testkit.Equal(t, up(t, migrator(t, pool, fsys, migrations.Config{})), "2_b.sql")
+	nothingLeft(t, pool)
+}
+
+func TestFailedFileThatIsGoneIsSeenByAll(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	up(t, migrator(t, pool, files("1_a.sql", "select 1", "3_c.sql", "select 1"), migrations.Config{}))
+	failure(t, migrator(t, pool, files("1_a.sql", "select 1", "2_b.sql", auto+"-- pgdbm:out-of-order\nselect 1/0", "3_c.sql", "select 1"), migrations.Config{}))
+	m := migrator(t, pool, files("1_a.sql", "select 1", "3_c.sql", "select 1"), migrations.Config{})
+	status, err := m.Status(t.Context())
+	testkit.NoError(t, err)
+	testkit.ErrorIs(t, status[0].Err, migrations.ErrUnknownApplied)
+	testkit.ErrorIs(t, m.Verify(t.Context()), migrations.ErrUnknownApplied)
+	_, err = m.Up(t.Context())
+	testkit.ErrorIs(t, err, migrations.ErrUnknownApplied)
+	testkit.NoError(t, m.Resolve(t.Context(), "app", "2", migrations.ResolveForget))
+	testkit.NoError(t, m.Verify(t.Context()))
 }

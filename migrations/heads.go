@@ -69,7 +69,12 @@ func parseHeads(comment string) map[string]string {
 
 // current reports whether the head says that nothing is left to do.
 func (t *target) current(found tracking) bool {
-	if len(t.files()) == 0 || found.heads[t.Module] == t.Source.head {
+	switch {
+	case len(t.files()) == 0:
+		return true
+	case found.heads[t.Module+failedMark] != "": // which the heads leave out
+		return false
+	case found.heads[t.Module] == t.Source.head:
 		return true
 	}
 	c := t.Source.newest()

@@ -35,7 +35,9 @@ func (m *Migrator) stateOf(t *target, rows []Record) *state {
 	}
 	applied := make(map[string]string, len(rows)+len(d.pending))
 	for _, r := range rows {
-		applied[r.Key] = r.Checksum
+		if r.Kind != KindAudit {
+			applied[r.Key] = r.Checksum
+		}
 	}
 	for _, p := range d.pending {
 		if !p.plain() {
@@ -153,12 +155,14 @@ func (ts *Tenants) conclude(ctx context.Context, jobs []*job) error {
 			if !j.exists || j.err != nil || j.state != nil {
 				continue
 			}
-			if j.head != "" {
+			_, failed := lo.Find(ts.proto.files(), func(f *file) bool { return f.Key == j.failed })
+			tells := j.head != "" && (j.failed == "" || failed) // the head leaves out what failed
+			if tells {
 				j.state = ts.known(j.head)
 			}
-			if j.state == nil && (j.head == "" || !asked[j.head]) {
+			if j.state == nil && (!tells || !asked[j.head]) {
 				unknown = append(unknown, j)
-				asked[j.head] = true
+				asked[j.head] = asked[j.head] || tells
 			}
 			if j.state != nil && j.state.wrong { // the same for all, but for the schema's name
 				_, j.err = j.decide(j.state.rows, scope{}, ts.m.cfg.OutOfOrder)

@@ -227,3 +227,35 @@ func TestEnsureFromManyGoroutinesCreatesOnce(t *testing.T) {
 	}
 	nothingLeft(t, pool)
 }
+
+func TestAuditIsNoPartOfATenantsHead(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	some, all := files("1_a.sql", "select 1", "3_c.sql", "select 3"), files("1_a.sql", "select 1", "2_b.sql", "select 2", "3_c.sql", "select 3", "4_d.sql", "select 4")
+	one := newMigrator(t, pool, migrations.Config{}, migrations.Target{Module: "crm", Schema: "t_1", Source: load(t, some)})
+	up(t, one, migrations.To(1))
+	testkit.NoError(t, one.Resolve(t.Context(), "crm", "3", migrations.ResolveApplied))
+	ts := tenants(t, pool, all, migrations.Config{OutOfOrder: true})
+	testkit.NoError(t, ts.Ensure(t.Context(), "2"))
+	testkit.Equal(t, fanOut(t, ts, migrations.FanOut{}).Files, 2)
+	comment := func(schema string) string {
+		return value[string](t, pool, "select obj_description(($1 || '.pgdbm_migrations')::regclass)", schema)
+	}
+	testkit.Equal(t, comment("t_1"), comment("t_2")) // the same is applied
+}
+
+func TestTenantsDoNotShareSessionState(t *testing.T) {
+	t.Parallel()
+	pool := setup(t)
+	ts := tenants(t, pool, files("1_a.sql", `create sequence {{schema}}.s;
+do $$ begin
+  if (select count(*) from pg_cursors where name = 'c') > 0 then raise exception 'cursor'; end if;
+  if (select count(*) from pg_listening_channels()) > 0 then raise exception 'listen'; end if;
+  if coalesce(current_setting('app.x', true), '') <> '' then raise exception 'setting'; end if;
+end $$;
+declare c cursor with hold for select 1; listen x; select nextval('{{schema}}.s'); select set_config('app.x', '1', false); create temp table tt (n int); prepare p as select 1`), migrations.Config{})
+	_, err := ts.Up(t.Context(), migrations.FanOut{Only: ids(3), Create: true, Workers: 1})
+	testkit.NoError(t, err)
+	m := newMigrator(t, pool, migrations.Config{}, migrations.Target{Module: "a", Schema: "a", Source: load(t, files("1_a.sql", "declare c cursor with hold for select 1", "2_b.sql", "declare c cursor with hold for select 1"))})
+	up(t, m)
+}
