@@ -103,8 +103,8 @@ func (t *target) undos(rows []Record, to int64) ([]undo, error) {
 		errs = append(errs, err)
 		out = append(out, undo{record: r, script: sc})
 	}
-	if c.begun && 0 < to && to < c.version {
-		errs = append(errs, t.fail(fmt.Errorf("the schema began with checkpoint %d and never had version %d; go down to 0 or stay at %d", c.version, to, c.version)))
+	if 0 < to && to < c.first {
+		errs = append(errs, t.fail(fmt.Errorf("the schema began with checkpoint %d and never had version %d; go down to 0 or stay at %d", c.first, to, c.first)))
 	}
 	slices.SortFunc(out, func(a, b undo) int {
 		return cmp.Or(cmp.Compare(c.side(b.record), c.side(a.record)), cmp.Compare(b.record.Seq, a.record.Seq))

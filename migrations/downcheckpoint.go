@@ -2,7 +2,8 @@ package migrations
 
 import (
 	"cmp"
-	"slices"
+
+	"github.com/samber/lo"
 )
 
 // downCheckpoint is how a recorded checkpoint is undone. It leaves a schema as the
@@ -10,8 +11,8 @@ import (
 // all that it stands for, or by the down files of those, one by one.
 type downCheckpoint struct {
 	version int64 // of the newest checkpoint; 0: there is none
-	begun   bool  // the schema began with it, and nothing else is recorded before it
-	whole   bool  // its own down file is used
+	first   int64 // of the one that nothing is recorded before: the schema began with it; 0: there is none
+	whole   bool  // the newest one's own down file is used
 }
 
 func (t *target) downCheckpoint(rows []Record, to int64) downCheckpoint {
@@ -27,9 +28,12 @@ func (t *target) downCheckpoint(rows []Record, to int64) downCheckpoint {
 	if c.version == 0 {
 		return c
 	}
-	c.begun = !slices.ContainsFunc(rows, func(r Record) bool { return 0 < r.Version && r.Version < c.version })
+	versioned := lo.Filter(rows, func(r Record, _ int) bool { return r.Version > 0 })
+	if lowest := lo.MinBy(versioned, func(a, b Record) bool { return a.Version < b.Version }); lowest.Kind == KindCheckpoint {
+		c.first = lowest.Version
+	}
 	f := t.find(c.version)
-	c.whole = c.begun || to == 0 && (f != nil && f.down != nil || row.DownSQL != "")
+	c.whole = c.first == c.version || to == 0 && (f != nil && f.down != nil || row.DownSQL != "")
 	return c
 }
 
@@ -41,7 +45,7 @@ func (c downCheckpoint) rowOnly(r Record) bool {
 	case c.whole:
 		return r.Version < c.version
 	default:
-		return r.Kind == KindCheckpoint
+		return r.Kind == KindCheckpoint && r.Version != c.first
 	}
 }
 
