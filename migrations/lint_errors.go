@@ -180,6 +180,9 @@ func checkSessionSettings(l *linter, st statement) {
 	default:
 		return
 	}
-	l.reportToken(ruleSession, st, t.list[0], "SET "+what+" changes the session, and what the file's own record is written with",
-		"write SET LOCAL "+what+", or qualify names with {{schema}} and {{tables.t}}")
+	hint := "write SET LOCAL " + what + ", or qualify names with {{schema}} and {{tables.t}}"
+	if l.script.directives.noTransaction { // where SET LOCAL ends with its own statement
+		hint = "qualify names with {{schema}} and {{tables.t}}; what needs a role goes into a file that is a transaction, behind SET LOCAL ROLE"
+	}
+	l.reportToken(ruleSession, st, t.list[0], "SET "+what+" changes the session, and what the file's own record is written with", hint)
 }

@@ -251,3 +251,11 @@ func TestLintLeavesInnocentStatementsAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestHintOfASessionSettingFitsTheFile(t *testing.T) {
+	t.Parallel()
+	for head, want := range map[string]string{"": "write SET LOCAL role", auto: "goes into a file that is a transaction"} {
+		_, err := migrations.Load(files("1_a.sql", head+"set role x"), migrations.LoadOptions{})
+		testkit.ErrorContains(t, err, want)
+	}
+}
