@@ -302,7 +302,7 @@ func TestWithoutTheRightToWriteACheckpointIsNotRecorded(t *testing.T) {
 func TestFailedFileCannotBecomeACheckpoint(t *testing.T) {
 	t.Parallel()
 	pool := setup(t)
-	failure(t, migrator(t, pool, files("1_a.sql", "select 1", "2_b.sql", auto+"select 1/0"), migrations.Config{}))
+	_, _ = failure(t, migrator(t, pool, files("1_a.sql", "select 1", "2_b.sql", auto+"select 1/0"), migrations.Config{}))
 	m := migrator(t, pool, files("1_a.sql", "select 1", "2_b.sql", "-- pgdbm:checkpoint 1-1\nselect 2"), migrations.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
