@@ -1,6 +1,7 @@
 package pgdbm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,8 +191,9 @@ func (tx *Tx) CopyFrom(ctx context.Context, table string, columns []string, src 
 	tx.conn.copying = true
 	defer func() { tx.conn.copying = false }()
 	n, err := copyFrom(ctx, tx.conn.tx, name, columns, src)
-	if err != nil || restore == nil {
-		return n, tx.conn.fail(&statement{ctx: ctx, schema: tx.binding.Schema, sql: "copy " + name.Sanitize()}, err)
+	err = tx.conn.fail(&statement{ctx: ctx, schema: tx.binding.Schema, sql: "copy " + name.Sanitize()}, err)
+	if restore != nil {
+		err = cmp.Or(err, restore())
 	}
-	return n, restore()
+	return n, err
 }

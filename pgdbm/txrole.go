@@ -77,6 +77,9 @@ func (c *txConn) take(ctx context.Context, schema, sql string) (restore func() e
 		if c.tx.Conn().IsClosed() || c.status() != 'T' { // the role goes with what was aborted
 			return nil
 		}
+		// Whatever became of ctx: the transaction goes on without it.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+		defer cancel()
 		return c.change(ctx, schema, restoreRole)
 	}, nil
 }
@@ -93,8 +96,8 @@ func (c *txConn) execTurned(ctx context.Context, schema, sql string, args []any)
 		return pgconn.CommandTag{}, err
 	}
 	tag, err := c.execPlain(ctx, schema, sql, args)
-	if err == nil && restore != nil {
-		err = restore()
+	if restore != nil {
+		err = cmp.Or(err, restore())
 	}
 	return tag, err
 }

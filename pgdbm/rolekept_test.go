@@ -1,0 +1,61 @@
+package pgdbm_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
+	"github.com/pgdbm/pgdbm-go/pgdbm"
+)
+
+// What fails on our side leaves an adopted transaction open: its owner goes on
+// under its own role.
+func TestAdoptedTransactionGetsItsRoleBack(t *testing.T) {
+	t.Parallel()
+	pool := open(t, setupRole(t, testkit.ConnString(t)))
+	app := bindRole(t, pool, "app")
+	login := currentUser(t, bind(t, pool, "app"))
+	ctx := t.Context()
+	const number = "select name from {{tables.items}} where n = $1"
+	tooLarge := []any{int64(1) << 40}
+	for what, fails := range map[string]func(tx *pgdbm.Tx) error{
+		"Exec":  func(tx *pgdbm.Tx) error { return second(tx.Exec(ctx, number, tooLarge...)) },
+		"Query": func(tx *pgdbm.Tx) error { return second(tx.Query(ctx, number, tooLarge...)) },
+		"SendBatch": func(tx *pgdbm.Tx) error {
+			b := &pgx.Batch{}
+			b.Queue(number, tooLarge...)
+			return tx.SendBatch(ctx, b).Close()
+		},
+		"CopyFrom": func(tx *pgdbm.Tx) error {
+			ended, cancel := context.WithCancel(ctx)
+			return second(tx.CopyFrom(ended, "items", []string{"name"}, pgx.CopyFromFunc(func() ([]any, error) { cancel(); return nil, nil })))
+		},
+		"ends": func(tx *pgdbm.Tx) error {
+			ended, cancel := context.WithCancel(ctx)
+			rows, err := tx.Query(ended, "select 1")
+			testkit.NoError(t, err)
+			testkit.Equal(t, rows.Next(), true)
+			cancel()
+			for rows.Next() { //nolint:revive // it reads to the end
+			}
+			return nil
+		},
+	} {
+		raw, err := pool.Pgx().Begin(ctx)
+		testkit.NoError(t, err)
+		err = fails(app.Adopt(raw))
+		if raw.Conn().IsClosed() || raw.Conn().PgConn().TxStatus() != 'T' {
+			t.Logf("%s: the transaction is over: %v", what, err)
+			_ = raw.Rollback(ctx)
+			continue
+		}
+		var user string
+		testkit.NoError(t, raw.QueryRow(ctx, "select current_user::text").Scan(&user))
+		if user != login {
+			t.Errorf("%s (%v): the owner works as %s", what, err, user)
+		}
+		testkit.NoError(t, raw.Rollback(ctx))
+	}
+}
