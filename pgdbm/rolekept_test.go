@@ -59,3 +59,41 @@ func TestAdoptedTransactionGetsItsRoleBack(t *testing.T) {
 		testkit.NoError(t, raw.Rollback(ctx))
 	}
 }
+
+// COMMIT AND CHAIN ends a role, and the transaction goes on.
+func TestRoleAfterCommitAndChain(t *testing.T) {
+	t.Parallel()
+	app := bindRole(t, open(t, setupRole(t, testkit.ConnString(t))), "app")
+	for what, way := range ways {
+		for _, chain := range []string{"commit and chain", "rollback and chain", "end and chain"} {
+			testkit.NoError(t, app.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+				exec(t, tx, "select 1")
+				err := way(t.Context(), tx, chain, nil)
+				if user := currentUser(t, tx); user != app.Role() {
+					t.Errorf("%s, %s (%v): %s", what, chain, err, user)
+				}
+				return nil
+			}))
+		}
+	}
+}
+
+// Whoever has pgx's transaction may change its role behind our back: what is
+// undone to a savepoint takes the role with it.
+func TestRoleAfterASavepointOfPgx(t *testing.T) {
+	t.Parallel()
+	pool := open(t, setupRole(t, testkit.ConnString(t)))
+	app, shop, admin := bindRole(t, pool, "app"), bindRole(t, pool, "shop"), bind(t, pool, "app")
+	ctx := t.Context()
+	testkit.NoError(t, admin.InTx(ctx, func(tx *pgdbm.Tx) error {
+		raw, err := tx.Pgx(ctx)
+		testkit.NoError(t, err)
+		savepoint, err := raw.Begin(ctx)
+		testkit.NoError(t, err)
+		testkit.Equal(t, currentUser(t, shop.In(tx)), shop.Role())
+		testkit.NoError(t, savepoint.Rollback(ctx))
+		testkit.Equal(t, currentUser(t, shop.In(tx)), shop.Role())
+		testkit.Equal(t, currentUser(t, app.In(tx)), app.Role())
+		return nil
+	}))
+}

@@ -90,7 +90,7 @@ func (tx *Tx) Pgx(ctx context.Context) (pgx.Tx, error) {
 		if _, err := tx.conn.take(ctx, tx.binding.Schema, ""); err != nil {
 			return nil, err
 		}
-		tx.conn.role.vague = true
+		tx.conn.role.shared = true
 	}
 	return tx.conn.tx, nil
 }

@@ -15,6 +15,9 @@ type txRole struct {
 	name string // "" for that of the session
 	// vague: name may not be true any more, so that the role is sent again.
 	vague bool
+	// shared: somebody has pgx's transaction, who may change it at any time, if
+	// only by going back to a savepoint. It is sent with every statement.
+	shared bool
 }
 
 // speaks returns the role of who sends the next statement, nil for that of the
@@ -35,7 +38,7 @@ func (c *txConn) turns() bool {
 		return false
 	case c.lent:
 		return c.speaks() != nil
-	case c.role.vague:
+	case c.role.vague, c.role.shared:
 		return true
 	}
 	name := ""
@@ -47,7 +50,7 @@ func (c *txConn) turns() bool {
 
 // turn returns the statement that makes the role that of who speaks.
 func (c *txConn) turn() string {
-	c.role = txRole{}
+	c.role = txRole{shared: c.role.shared}
 	r := c.speaks()
 	if r == nil {
 		return ownRole
@@ -119,7 +122,7 @@ func (c *txConn) saw(tag pgconn.CommandTag) {
 		return
 	}
 	switch tag.String() {
-	case "ROLLBACK", "SET", "RESET", "DISCARD ALL":
+	case "COMMIT", "ROLLBACK", "SET", "RESET": // COMMIT AND CHAIN goes on
 		c.role.vague = true
 	}
 }
