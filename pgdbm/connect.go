@@ -155,13 +155,12 @@ func (p *Pool) afterConnect(ctx context.Context, conn *pgx.Conn) error {
 			return within(fmt.Sprintf("OnConnect[%d]", i), classify(err, "", sql))
 		}
 	}
-	if p.cfg.AfterConnect == nil {
-		return nil
+	if p.cfg.AfterConnect != nil {
+		if err := p.cfg.AfterConnect(ctx, conn); err != nil {
+			return within("AfterConnect", classify(err, "", ""))
+		}
 	}
-	if err := p.cfg.AfterConnect(ctx, conn); err != nil {
-		return within("AfterConnect", classify(err, "", ""))
-	}
-	return nil
+	return p.noteRole(ctx, conn)
 }
 
 // Dedicated opens a connection outside the pool, past a pooler when

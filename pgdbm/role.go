@@ -1,10 +1,13 @@
 package pgdbm
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
 	"sync"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/sqltmpl"
 )
@@ -26,7 +29,7 @@ type role struct {
 // of a batch. None of them is anybody's: they are not counted.
 const (
 	setRole     = "select set_config('role', $1, true)"
-	ownRole     = "set local role to default" // that of the session
+	ownRole     = "set local role to default" // that of a session which has not changed it
 	keepRole    = "select set_config('pgdbm.role', current_setting('role'), true); "
 	restoreRole = "select set_config('role', current_setting('pgdbm.role'), true)"
 	localRole   = `set local role "`
@@ -35,6 +38,30 @@ const (
 // switchesRole reports whether sql is one of ours that change the role.
 func switchesRole(sql string) bool {
 	return strings.HasPrefix(sql, localRole) || strings.HasPrefix(sql, keepRole) || sql == setRole || sql == ownRole || sql == restoreRole
+}
+
+const ownRoleKey = "pgdbm.role" // in a connection's custom data
+
+// ownRoleOf returns the statement that brings back the role of a session.
+func ownRoleOf(conn *pgx.Conn) string {
+	if sql, ok := conn.PgConn().CustomData()[ownRoleKey].(string); ok {
+		return sql
+	}
+	return ownRole
+}
+
+// noteRole notes the role that the hooks of a new connection took, which is not
+// the default.
+func (p *Pool) noteRole(ctx context.Context, conn *pgx.Conn) error {
+	if p.roles == nil || len(p.cfg.OnConnect) == 0 && p.cfg.AfterConnect == nil {
+		return nil
+	}
+	var name string
+	err := conn.QueryRow(ctx, "select current_setting('role')", pgx.QueryExecModeExec).Scan(&name)
+	if err == nil && name != "none" {
+		conn.PgConn().CustomData()[ownRoleKey] = "set local role " + pgx.Identifier{name}.Sanitize()
+	}
+	return classify(err, "", "")
 }
 
 // moduleRoles is what a pool with [Config.ModuleRoles] knows of its modules.

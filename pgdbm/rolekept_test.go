@@ -97,3 +97,41 @@ func TestRoleAfterASavepointOfPgx(t *testing.T) {
 		return nil
 	}))
 }
+
+// A login may have taken a role of its own when it connected.
+func TestTransactionOfALoginThatTookARole(t *testing.T) {
+	t.Parallel()
+	dsn := testkit.ConnString(t)
+	cfg := setupRole(t, dsn)
+	owner := rolePrefix() + "owner"
+	admin := bind(t, open(t, pgdbm.Config{ConnString: dsn}), "")
+	exec(t, admin, "create role "+owner+" in role "+cfg.ModuleRoles+"app")
+	t.Cleanup(func() { testkit.NoError(t, second(admin.Exec(context.Background(), "drop role "+owner))) })
+	takes := "set role " + owner
+	for how, cfg := range map[string]pgdbm.Config{
+		"OnConnect": {ConnString: cfg.ConnString, ModuleRoles: cfg.ModuleRoles, OnConnect: []string{takes}},
+		"AfterConnect": {ConnString: cfg.ConnString, ModuleRoles: cfg.ModuleRoles, AfterConnect: func(ctx context.Context, conn *pgx.Conn) error {
+			return second(conn.Exec(ctx, takes))
+		}},
+		"RuntimeParams": {ConnString: cfg.ConnString, ModuleRoles: cfg.ModuleRoles, RuntimeParams: map[string]string{"role": owner}},
+	} {
+		pool := open(t, cfg)
+		app, login := bindRole(t, pool, "app"), bind(t, pool, "app")
+		testkit.NoError(t, login.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+			for range 2 {
+				if user := currentUser(t, tx); user != owner {
+					t.Errorf("%s: the login works as %s", how, user)
+				}
+				testkit.Equal(t, currentUser(t, app.In(tx)), app.Role())
+			}
+			return nil
+		}))
+		testkit.NoError(t, app.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+			testkit.Equal(t, currentUser(t, tx), app.Role())
+			if user := currentUser(t, login.In(tx)); user != owner {
+				t.Errorf("%s: the login works as %s in a transaction of the module", how, user)
+			}
+			return nil
+		}))
+	}
+}

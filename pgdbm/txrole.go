@@ -53,7 +53,7 @@ func (c *txConn) turn() string {
 	c.role = txRole{shared: c.role.shared}
 	r := c.speaks()
 	if r == nil {
-		return ownRole
+		return ownRoleOf(c.conn.Conn())
 	}
 	c.role.name = r.name
 	return r.local
