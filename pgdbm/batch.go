@@ -27,6 +27,7 @@ type batchResults struct {
 	role *role   // that it runs as; nil for that of the connection
 	lead int     // results of BEGIN and what follows it, of a guard or a role, that are yet to be read
 
+	own    *Tx // ends with the results; nil: none does
 	err    error
 	closed bool
 }
@@ -66,12 +67,15 @@ func (r *batchResults) query() (*rows, error) {
 
 // Close reads the results that were not, by the functions that were queued with
 // them. What one of these returns is Close's error, as it is.
-func (r *batchResults) Close() error {
+func (r *batchResults) Close() (err error) {
 	if r.closed {
 		return r.err
 	}
 	r.closed = true
-	defer r.release()
+	defer func() {
+		r.release()
+		err = r.err
+	}()
 	r.err = r.skip()
 	for r.err == nil && r.read < len(r.queued) {
 		if fn := r.queued[r.read].Fn; fn != nil {
@@ -85,6 +89,9 @@ func (r *batchResults) Close() error {
 	}
 	if r.tx != nil && r.err != nil {
 		r.tx.note(r.err)
+	}
+	if r.own != nil && r.err == nil {
+		r.err = r.own.Commit(r.ctx)
 	}
 	return r.err
 }
@@ -102,6 +109,11 @@ func (r *batchResults) finish() error {
 }
 
 func (r *batchResults) release() {
+	if own, err := r.own, r.err; own != nil {
+		r.own = nil
+		_ = own.Rollback(r.ctx) // unless it was committed
+		r.err = err
+	}
 	if r.conn != nil {
 		r.conn.Release()
 		r.conn = nil

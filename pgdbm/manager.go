@@ -88,8 +88,8 @@ func (m *Manager) query(ctx context.Context, sql string, args []any) (*rows, err
 	if err != nil {
 		return failedRows(err), err
 	}
-	if m.binding.role != nil && unfit(text, args) {
-		return m.queryInTx(ctx, text, args)
+	if m.binding.role != nil && (unfit(text, args) || commits(text)) {
+		return queryInTx(ctx, m, TxOptions{}, text, args)
 	}
 	return m.sendQuery(ctx, text, args)
 }
@@ -108,8 +108,15 @@ func (m *Manager) sendQuery(ctx context.Context, text string, args []any) (*rows
 // SendBatch is [DB].SendBatch. Outside a transaction the server runs the batch
 // as one: all of it or nothing.
 func (m *Manager) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if err := expandBatch(b, m.Expand); err != nil {
+	begin, err := false, expandBatch(b, m.Expand)
+	if err == nil && m.binding.role != nil {
+		begin, err = stays(b.QueuedQueries)
+	}
+	if err != nil {
 		return pgx.FailedBatchResults(b, err)
+	}
+	if begin {
+		return sendInTx(ctx, m, TxOptions{}, b)
 	}
 	conn, err := m.acquire(ctx)
 	if err != nil {

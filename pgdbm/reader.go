@@ -98,6 +98,9 @@ func (d *reader) query(ctx context.Context, sql string, args []any) (*rows, erro
 	if err != nil {
 		return failedRows(err), err
 	}
+	if commits(text) {
+		return queryInTx(ctx, d, TxOptions{ReadOnly: true}, text, args)
+	}
 	conn, pool, err := d.conn(ctx)
 	if err != nil {
 		return failedRows(err), err
@@ -145,8 +148,15 @@ func (d *reader) rerun(r *rows, err error) bool {
 }
 
 func (d *reader) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	if err := expandBatch(b, d.m.Expand); err != nil {
+	begin, err := false, expandBatch(b, d.m.Expand)
+	if err == nil {
+		begin, err = stays(b.QueuedQueries)
+	}
+	if err != nil {
 		return pgx.FailedBatchResults(b, err)
+	}
+	if begin {
+		return sendInTx(ctx, d, TxOptions{ReadOnly: true}, b)
 	}
 	conn, pool, err := d.conn(ctx)
 	if err != nil {

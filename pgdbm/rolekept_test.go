@@ -135,3 +135,86 @@ func TestTransactionOfALoginThatTookARole(t *testing.T) {
 		}))
 	}
 }
+
+// What a DO block or a procedure does after a COMMIT would run as the login.
+func TestCommitInsideOfAStatementUnderARole(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []pgx.QueryExecMode{0, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		pool := open(t, setupRole(t, testkit.ConnString(t)))
+		admin := bind(t, pool, "app")
+		exec(t, admin, "create procedure app.leave() language plpgsql as 'begin commit; insert into shop.items values (1); end'")
+		app, err := pool.Bind(pgdbm.Binding{Module: "app", Schema: "app", ExecMode: mode})
+		testkit.NoError(t, err)
+		for what, way := range ways {
+			for _, sql := range []string{
+				"do 'begin commit; insert into shop.items values (1); end'",
+				"/* x */ CALL app.leave()",
+			} {
+				for name, db := range map[string]pgdbm.DB{"": app, " on a replica": app.Replica("")} {
+					if err := way(t.Context(), db, sql, nil); err == nil {
+						t.Errorf("%s, %s%s: %s worked", mode, what, name, sql)
+					}
+				}
+			}
+		}
+		for _, db := range []pgdbm.DB{app, app.Replica("")} { // one that does not commit works
+			exec(t, db, "do 'begin perform 1; end'")
+			rows, err := db.Query(t.Context(), "do 'begin perform 1; end'")
+			testkit.NoError(t, err)
+			rows.Close()
+			testkit.NoError(t, rows.Err())
+		}
+		exec(t, admin, "do 'begin commit; insert into app.items (n) values (1); end'")
+		n, err := pgdbm.FetchValue[int](t.Context(), admin, "select count(*) from shop.items")
+		testkit.NoError(t, err)
+		testkit.Equal(t, n, 0)
+	}
+}
+
+// The same for reads without a role: what follows the COMMIT would write.
+func TestCommitInsideOfARead(t *testing.T) {
+	t.Parallel()
+	m := bind(t, open(t, pgdbm.Config{}), "app")
+	exec(t, m, "create table {{tables.items}} (id int)")
+	exec(t, m, "create procedure {{schema}}.leave() language plpgsql as 'begin commit; insert into {{tables.items}} values (1); end'")
+	for what, way := range ways {
+		if err := way(t.Context(), m.Replica(""), "call {{schema}}.leave()", nil); err == nil {
+			t.Errorf("%s: it wrote", what)
+		}
+	}
+	b := &pgx.Batch{}
+	b.Queue("commit")
+	b.Queue("insert into {{tables.items}} values (1)")
+	testkit.ErrorContains(t, m.Replica("").SendBatch(t.Context(), b).Close(), "pgdbm: SendBatch: statement 1 ends the transaction")
+	n, err := pgdbm.FetchValue[int](t.Context(), m, "select count(*) from {{tables.items}}")
+	testkit.NoError(t, err)
+	testkit.Equal(t, n, 0)
+}
+
+// What follows the end of a transaction in a batch would run as the login.
+func TestBatchThatEndsItsTransactionUnderARole(t *testing.T) {
+	t.Parallel()
+	pool := open(t, setupRole(t, testkit.ConnString(t)))
+	app := bindRole(t, pool, "app")
+	ctx := t.Context()
+	for _, ends := range []string{"commit", "END", "/* x */ rollback", "abort", "rollback and chain"} {
+		batch := func() *pgx.Batch {
+			b := &pgx.Batch{}
+			b.Queue("select 1")
+			b.Queue(ends)
+			b.Queue("insert into shop.items values (1)")
+			return b
+		}
+		err := app.SendBatch(ctx, batch()).Close()
+		if err == nil {
+			t.Errorf("%s: the batch worked", ends)
+		}
+		err = app.InTx(ctx, func(tx *pgdbm.Tx) error { return tx.SendBatch(ctx, batch()).Close() })
+		if err == nil {
+			t.Errorf("%s: the batch worked in a transaction", ends)
+		}
+	}
+	n, err := pgdbm.FetchValue[int](ctx, bind(t, pool, "app"), "select count(*) from shop.items")
+	testkit.NoError(t, err)
+	testkit.Equal(t, n, 0)
+}

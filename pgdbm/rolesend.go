@@ -69,7 +69,7 @@ func (r *rows) closeBatch() {
 
 // execAs is Exec under m's role.
 func (m *Manager) execAs(ctx context.Context, text string, args []any) (tag pgconn.CommandTag, err error) {
-	if unfit(text, args) || several(text, args) {
+	if unfit(text, args) || several(text, args) || commits(text) {
 		err = m.InTx(ctx, func(tx *Tx) error {
 			tag, err = tx.conn.exec(ctx, m.Schema(), text, args)
 			return err
@@ -92,25 +92,6 @@ func (m *Manager) copyAs(ctx context.Context, table string, columns []string, sr
 		return err
 	})
 	return n, err
-}
-
-// queryInTx runs a statement that a batch cannot carry in a transaction, which
-// ends with its rows.
-func (m *Manager) queryInTx(ctx context.Context, text string, args []any) (*rows, error) {
-	tx := m.newTx(m.pool, TxOptions{})
-	r, err := tx.conn.query(ctx, m.Schema(), text, args)
-	if err != nil {
-		_ = tx.Rollback(ctx) // err says more
-		return r, err
-	}
-	r.cancel = func() {
-		if r.err != nil {
-			_ = tx.Rollback(ctx)
-			return
-		}
-		r.err = tx.Commit(ctx)
-	}
-	return r, nil
 }
 
 // unfit reports whether a batch cannot carry a statement.

@@ -168,6 +168,9 @@ func (tx *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if err == nil {
 		err = expandBatch(b, tx.Expand)
 	}
+	if err == nil && tx.binding.role != nil {
+		_, err = stays(b.QueuedQueries)
+	}
 	if err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
