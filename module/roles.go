@@ -27,6 +27,7 @@ type access struct {
 	Version        int    // of the server
 	Tracked        bool   // the schema has a tracking table
 	Exists         bool   // the role
+	Master         bool   // the role is who connects, or may become that
 	Member         bool   // who connects may take it
 	Tables         bool   // it has what it needs in the schema now
 	Defaults       bool   // and in what is created there later
@@ -57,6 +58,7 @@ func (s *Set) accesses() []access {
 // exist, and what belongs to an extension, needs nothing.
 const accessSQL = `select w.ord::int, session_user::text, current_user::text, current_setting('server_version_num')::int,
   exists (select from pg_catalog.pg_class c where c.relnamespace = n.oid and c.relname = $4), r.oid is not null,
+  coalesce(pg_has_role(r.oid, session_user, 'MEMBER') or pg_has_role(r.oid, current_user, 'MEMBER'), false),
   coalesce(pg_has_role(session_user, r.oid, case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end), false),
   n.oid is null or coalesce(has_schema_privilege(r.oid, n.oid, 'USAGE'), false) and not exists (
     select from pg_catalog.pg_class c where c.relnamespace = n.oid
@@ -107,7 +109,7 @@ func (s *Set) lacking(ctx context.Context, db querier) ([]access, error) {
 		n int
 		a access
 	)
-	_, err = pgx.ForEachRow(rows, []any{&n, &a.Login, &a.Creator, &a.Version, &a.Tracked, &a.Exists, &a.Member, &a.Tables, &a.Defaults}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&n, &a.Login, &a.Creator, &a.Version, &a.Tracked, &a.Exists, &a.Master, &a.Member, &a.Tables, &a.Defaults}, func() error {
 		a.Role, a.Schema, a.Own = all[n-1].Role, all[n-1].Schema, all[n-1].Own
 		all[n-1] = a
 		return nil
@@ -115,7 +117,20 @@ func (s *Set) lacking(ctx context.Context, db querier) ([]access, error) {
 	if err != nil {
 		return nil, pgdbm.Classify(err)
 	}
-	return slices.DeleteFunc(all, func(a access) bool { return a.Exists && a.Member && a.Tables && a.Defaults }), nil
+	return slices.DeleteFunc(all, func(a access) bool { return a.Exists && a.Member && a.Tables && a.Defaults }), masters(all)
+}
+
+// masters returns an error where a role has no less rights than who connects: it
+// is a superuser's, perhaps, that was there before.
+func masters(all []access) error {
+	var errs []error
+	for _, a := range all {
+		if a.Own && a.Master {
+			errs = append(errs, fmt.Errorf("module: roles: %w: role %q has all rights of %q, which connects, so that its module would not be restricted: choose another Config.ModuleRoles",
+				pgdbm.ErrPermission, a.Role, a.Login))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Set) trackingTable() string { return cmp.Or(s.Migrations.Table, "pgdbm_migrations") }

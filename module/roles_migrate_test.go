@@ -2,6 +2,7 @@ package module_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -217,4 +218,32 @@ func TestRoleOfAModuleWithoutMigrations(t *testing.T) {
 	testkit.NoError(t, err)
 	testkit.NoError(t, set.Verify(t.Context()))
 	testkit.ErrorIs(t, ways["Exec"](t.Context(), m, "create table {{tables.t}} ()"), pgdbm.ErrPermission)
+}
+
+// A role that was there before may be that of the login, or a superuser's: its
+// module would not be restricted.
+func TestRoleThatHasTheRightsOfTheLogin(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct{ login, other string }{
+		"the login":   {"sales", ""},
+		"a member":    {"login", "create role %[1]speople in role %[1]slogin"},
+		"a superuser": {"login", "create role %[1]sbilling superuser"},
+	} {
+		admin := testkit.ConnString(t)
+		p := prefix(t, admin)
+		dsn := as(t, admin, p+c.login, "createrole")
+		if c.other != "" {
+			dba, err := pgx.Connect(t.Context(), admin)
+			testkit.NoError(t, err)
+			_, err = dba.Exec(t.Context(), fmt.Sprintf(c.other, p))
+			testkit.NoError(t, errors.Join(err, dba.Close(t.Context())))
+		}
+		s := &shop{pool: open(t, pgdbm.Config{ConnString: dsn, ModuleRoles: p})}
+		s.bind(t)
+		t.Log(what)
+		for _, err := range []error{mustFail(t, s.set), s.set.Verify(t.Context())} {
+			testkit.ErrorIs(t, err, pgdbm.ErrPermission)
+			testkit.ErrorContains(t, err, "module: roles: ", fmt.Sprintf("has all rights of %q, which connects, so that its module would not be restricted: choose another Config.ModuleRoles", p+c.login))
+		}
+	}
 }

@@ -90,6 +90,8 @@ func (k *moduleRoles) of(b *Binding) (*role, error) {
 	switch {
 	case b.Schema == "":
 		return nil, fmt.Errorf("pgdbm: module %q: with Config.ModuleRoles a module needs a schema: its role is named after it", b.Module)
+	case name == "none": // which SET ROLE takes for no role at all
+		return nil, fmt.Errorf("pgdbm: module %q: its role cannot be called %q: change Config.ModuleRoles or the schema", b.Module, name)
 	case len(name) > maxIdentifier:
 		return nil, fmt.Errorf("pgdbm: module %q: its role %q is longer than %d bytes: shorten Config.ModuleRoles or the schema", b.Module, name, maxIdentifier)
 	}

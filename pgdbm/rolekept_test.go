@@ -218,3 +218,13 @@ func TestBatchThatEndsItsTransactionUnderARole(t *testing.T) {
 	testkit.NoError(t, err)
 	testkit.Equal(t, n, 0)
 }
+
+// "none" is no role.
+func TestRoleThatIsNone(t *testing.T) {
+	t.Parallel()
+	pool, err := pgdbm.New(pgdbm.Config{Host: "localhost", ModuleRoles: "no"})
+	testkit.NoError(t, err)
+	defer func() { _ = pool.Close(context.Background()) }()
+	_, err = pool.Bind(pgdbm.Binding{Module: "users", Schema: "ne"})
+	testkit.ErrorContains(t, err, `pgdbm: module "users": its role cannot be called "none"`)
+}
