@@ -38,7 +38,7 @@ func TestAdoptedTransactionGetsItsRoleBack(t *testing.T) {
 			testkit.NoError(t, err)
 			testkit.Equal(t, rows.Next(), true)
 			cancel()
-			for rows.Next() { //nolint:revive // it reads to the end
+			for rows.Next() {
 			}
 			return nil
 		},
