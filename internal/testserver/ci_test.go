@@ -78,7 +78,7 @@ func TestMatrix(t *testing.T) {
 
 func TestSmoke(t *testing.T) {
 	t.Parallel()
-	const part = "test -race -short -count=1 -skip ^Fuzz|^Test(Expand|TLS$|TooManyConnections$|ModuleOutside$) m/repo\n"
+	const part = "test -race -short -count=1 -skip ^Fuzz|^Test(Expand|TLS$|TooManyConnections$|ModuleOutside$|KilledRuns|RandomWalk) m/repo\n"
 	const recycling = "test -race -short -count=1 -run Recycl ./internal/testkit\n"
 	ok := ci(t, nil, "smoke")
 	testkit.Equal(t, ok.code, 0)
