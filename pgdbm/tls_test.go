@@ -157,7 +157,10 @@ func tlsMistakes(t *testing.T, s *secureServer) {
 			cfg := s.config(test.user)
 			test.change(&cfg)
 			_, err := pgdbm.Open(t.Context(), cfg)
-			testkit.ErrorContains(t, err, append(test.want, "attempt 1 of 5")...)
+			if cfg.TLS.Cert != strangeCert { // there the system may lose the server's last words with the connection
+				test.want = append(test.want, "attempt 1 of 5")
+			}
+			testkit.ErrorContains(t, err, test.want...)
 			if errors.Is(err, pgdbm.ErrUnavailable) || test.class != nil && !errors.Is(err, test.class) {
 				t.Errorf("class of %v", err)
 			}
