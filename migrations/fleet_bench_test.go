@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/migrations"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/pgdbm/embedded"
@@ -118,11 +119,16 @@ func (*fleet) printf(format string, args ...any) { fmt.Fprintf(os.Stderr, format
 // something else.
 func (f *fleet) timed(what string, do func()) {
 	f.b.Helper()
+	others := func() int { return f.clients() - int(f.pool.Stat().TotalConns()) }
+	before := others()
 	client, server, start := f.processors()
 	do()
 	dur := time.Since(start)
-	time.Sleep(time.Second) //nolint:forbidigo // a measurement: the workers' processes end by themselves
-	client2, server2, _ := f.processors()
+	client2, _, _ := f.processors()
+	testkit.Eventually(f.b, "the processes of the workers do not end", func() bool {
+		return others() <= before
+	})
+	_, server2, _ := f.processors()
 	each := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(f.n) }
 	f.printf("%-50s %9s %7.0f tenants/s; CPU each: server %.2f ms, client %.2f ms",
 		what, dur.Round(time.Millisecond), float64(f.n)/dur.Seconds(), each(server2-server), each(client2-client))
@@ -144,6 +150,22 @@ func (f *fleet) processors() (client, server time.Duration, at time.Time) {
 		return time.Duration(n) * 10 * time.Millisecond
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), ticks(15) + ticks(16), time.Now()
+}
+
+// clients returns how many processes of the server serve clients. One that has
+// ended counts until its time has been added to the server's.
+func (f *fleet) clients() (n int) {
+	children, err := os.ReadFile("/proc/" + f.postmaster + "/task/" + f.postmaster + "/children")
+	if err != nil {
+		f.b.Fatal(err)
+	}
+	for pid := range strings.FieldsSeq(string(children)) {
+		title, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		if err == nil && (len(title) == 0 || strings.HasPrefix(string(title), "postgres: postgres ")) { // a zombie has none
+			n++
+		}
+	}
+	return n
 }
 
 // nothing measures a start with nothing to do.
