@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -142,12 +141,15 @@ func (t *table) stored(ctx context.Context, n int) ([]Account, error) {
 	return rows, insertAll(ctx, t.conn, rows)
 }
 
-var errWrong = errors.New("wrong result")
+// wrong is what a library did wrong.
+type wrong string
+
+func (w wrong) Error() string { return "wrong " + string(w) }
 
 // check makes sure that every library does its work.
 func check(ok bool, what string) error {
 	if ok {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", what, errWrong)
+	return wrong(what)
 }

@@ -3,8 +3,9 @@
 //
 //	cd internal/bench && go run . -rounds 21
 //
-// It starts a private PostgreSQL, or uses the one that -dsn names, where it makes
-// and drops a schema named bench_libraries. The report is Markdown.
+// It starts a private PostgreSQL, which it reaches through TCP, or uses the one that
+// -dsn names, where it makes and drops a schema named bench_libraries. With -replay
+// it measures the client alone. The report is Markdown.
 package main
 
 import (
@@ -33,6 +34,7 @@ func main() {
 	flag.StringVar(&o.dsn, "dsn", "", "connection string of a server; a private one by default")
 	flag.StringVar(&o.run, "run", ".", "regular expression of the operations")
 	flag.StringVar(&o.against, "against", ".", "regular expression of the libraries; pgx always runs")
+	flag.BoolVar(&o.replay, "replay", false, "measure the client alone, on answers that the server gave once: pgx and this repository only")
 	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of everything that is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -48,6 +50,7 @@ type options struct {
 	rounds       int
 	dsn          string
 	run, against string
+	replay       bool
 	profile      string
 }
 
@@ -62,7 +65,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	private := o.dsn == ""
 	if private {
-		server, err := embedded.Start(ctx, embedded.Config{Private: true})
+		server, err := embedded.Start(ctx, embedded.Config{Private: true, TCP: true})
 		if err != nil {
 			return err
 		}
@@ -91,16 +94,19 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, table.drop(context.WithoutCancel(ctx))) }()
-	libraries, err := open(ctx, o.dsn, library)
-	if err != nil {
-		return err
+	m := &meter{table: table, rounds: o.rounds}
+	if o.replay {
+		m.tapes, commits = map[Library]*tape{}, "replayed like all answers"
 	}
+	err = m.open(ctx, o.dsn, library)
 	defer func() {
-		for _, l := range libraries {
+		for _, l := range m.libraries {
 			l.Close()
 		}
 	}()
-	m := &meter{table: table, libraries: libraries, rounds: o.rounds}
+	if err != nil {
+		return err
+	}
 	version, err := table.version(ctx)
 	if err != nil {
 		return err
@@ -120,28 +126,42 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return report(out, results, libraries, describe(version, commits, o.rounds))
+	return report(out, results, m.libraries, describe(version, commits, o.rounds))
 }
 
 // open connects the libraries; the first one is hand-written pgx.
-func open(ctx context.Context, dsn string, wanted *regexp.Regexp) ([]Library, error) {
-	var libraries []Library
+func (m *meter) open(ctx context.Context, dsn string, wanted *regexp.Regexp) error {
+	untaped := func(open func(context.Context, string) (Library, error)) func(context.Context, string, *tape) (Library, error) {
+		return func(ctx context.Context, dsn string, _ *tape) (Library, error) { return open(ctx, dsn) }
+	}
 	for i, l := range []struct {
-		name string
-		open func(context.Context, string) (Library, error)
+		name  string
+		tapes bool
+		open  func(context.Context, string, *tape) (Library, error)
 	}{
-		{"pgx", openRaw}, {"repo", openRepo}, {"bun", openBun}, {"gorm", openGorm}, {"sqlx", openSqlx},
+		{"pgx", true, openRaw},
+		{"repo", true, openRepo},
+		{"bun", false, untaped(openBun)},
+		{"gorm", false, untaped(openGorm)},
+		{"sqlx", false, untaped(openSqlx)},
 	} {
-		if i > 0 && !wanted.MatchString(l.name) {
+		if i > 0 && !wanted.MatchString(l.name) || m.tapes != nil && !l.tapes {
 			continue
 		}
-		opened, err := l.open(ctx, dsn)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", l.name, err)
+		var t *tape
+		if m.tapes != nil {
+			t = new(tape)
 		}
-		libraries = append(libraries, opened)
+		opened, err := l.open(ctx, dsn, t)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		m.libraries = append(m.libraries, opened)
+		if t != nil {
+			m.tapes[opened] = t
+		}
 	}
-	return libraries, nil
+	return nil
 }
 
 // describe says where and when it was measured.

@@ -16,6 +16,7 @@ import (
 type meter struct {
 	table     *table
 	libraries []Library
+	tapes     map[Library]*tape // nil: there is a server
 	rounds    int
 }
 
@@ -38,7 +39,7 @@ type result struct {
 func (m *meter) all(ctx context.Context, wanted *regexp.Regexp) ([]result, error) {
 	var results []result
 	for _, op := range operations {
-		if !wanted.MatchString(op.name) {
+		if !wanted.MatchString(op.name) || m.tapes != nil && !op.replays {
 			continue
 		}
 		r, err := m.one(ctx, op)
@@ -77,23 +78,34 @@ func (m *meter) one(ctx context.Context, op operation) (result, error) {
 
 // turn measures one library doing an operation many times.
 func (m *meter) turn(ctx context.Context, l Library, op operation) (s sample, err error) {
-	do, err := op.prepare(ctx, m.table, l, op.times)
+	if t := m.tapes[l]; t != nil {
+		s, err = m.replay(ctx, l, op, t)
+	} else if do, failed := op.prepare(ctx, m.table, l, op.times); failed != nil {
+		err = failed
+	} else {
+		s, err = repeat(op.times, do)
+	}
 	if err != nil {
 		return s, err
 	}
+	return s, m.table.reset(ctx)
+}
+
+// repeat measures something that is done many times.
+func repeat(times int, do func(i int) error) (s sample, err error) {
 	runtime.GC() // each pays for its own garbage
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	cpu, start := cpuTime(), time.Now()
-	for i := range op.times {
+	for i := range times {
 		if err := do(i); err != nil {
 			return s, err
 		}
 	}
-	s.wall, s.cpu, s.times = time.Since(start), cpuTime()-cpu, op.times
+	s.wall, s.cpu, s.times = time.Since(start), cpuTime()-cpu, times
 	runtime.ReadMemStats(&after)
 	s.allocs = after.Mallocs - before.Mallocs
-	return s, m.table.reset(ctx)
+	return s, nil
 }
 
 // cpuTime is what this process has used; the server is another one.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
 )
@@ -26,8 +28,15 @@ type ours struct {
 	cursors  map[int64]string // of pages that were read, by their last row
 }
 
-func openRepo(ctx context.Context, dsn string) (Library, error) {
-	pool, err := pgdbm.Open(ctx, pgdbm.Config{ConnString: dsn})
+func openRepo(ctx context.Context, dsn string, t *tape) (Library, error) {
+	cfg := pgdbm.Config{ConnString: dsn}
+	if t != nil {
+		cfg.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error {
+			cc.DialFunc = t.dial
+			return nil
+		}
+	}
+	pool, err := pgdbm.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

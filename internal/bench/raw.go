@@ -14,8 +14,15 @@ import (
 // that are built once for a statement, arrays for many rows.
 type raw struct{ pool *pgxpool.Pool }
 
-func openRaw(ctx context.Context, dsn string) (Library, error) {
-	pool, err := pgxpool.New(ctx, dsn)
+func openRaw(ctx context.Context, dsn string, t *tape) (Library, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if t != nil {
+		cfg.ConnConfig.DialFunc = t.dial
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	return raw{pool}, err
 }
 
