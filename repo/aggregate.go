@@ -82,7 +82,7 @@ func (a Aggregate[T, V]) Of(ctx context.Context, q Query[T]) (V, error) {
 	if a.f == nil {
 		return zero, t.wrap(errZeroColumn)
 	}
-	w := newStatement(verbGroup)
+	w := t.statement(verbGroup)
 	w.text(a.sql())
 	w.text(" from ")
 	if q.limited {
@@ -95,12 +95,12 @@ func (a Aggregate[T, V]) Of(ctx context.Context, q Query[T]) (V, error) {
 		writeLimit(w, q.limit)
 		w.text(") rows")
 	}
-	text, err := w.build(t)
+	text, args, err := w.build(t)
 	if err != nil {
 		return zero, err
 	}
 	var value *V
-	if err := q.repo.db.QueryRow(ctx, text, w.args...).Scan(&value); err != nil {
+	if err := q.repo.db.QueryRow(ctx, text, args...).Scan(&value); err != nil {
 		return zero, t.wrap(err)
 	}
 	if value == nil {
@@ -187,7 +187,7 @@ func GroupBy[Row, T any](ctx context.Context, q Query[T], parts ...Grouping[T]) 
 		return nil, t.misuse("GroupBy without columns and aggregates has nothing to return")
 	}
 	var keys []*field
-	w := newStatement(verbGroup)
+	w := t.statement(verbGroup)
 	for i, part := range parts {
 		g := part.grouping(nil)
 		switch {
@@ -214,11 +214,11 @@ func GroupBy[Row, T any](ctx context.Context, q Query[T], parts ...Grouping[T]) 
 	if q.limited {
 		writeLimit(w, q.limit)
 	}
-	text, err := w.build(t)
+	text, args, err := w.build(t)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := q.repo.db.Query(ctx, text, w.args...)
+	rows, err := q.repo.db.Query(ctx, text, args...)
 	if err != nil {
 		return nil, t.wrap(err)
 	}

@@ -78,28 +78,29 @@ func (r *Repository[T]) chunks(ctx context.Context, rows []T, size int) ([]chunk
 		return nil, err
 	}
 	var (
-		masks  []string
-		groups = map[string][]int{}
-		mask   = make([]byte, len(r.t.meta.autos))
+		groups  []*group
+		mask    = make([]byte, len(r.t.meta.autos))
+		out     []chunk
+		encoder = pgtype.NewMap()
 	)
 	for i := range rows {
 		v := reflect.ValueOf(&rows[i]).Elem()
 		for j, f := range r.t.meta.autos {
-			mask[j] = 0
-			if !isZero(f.value(v)) {
-				mask[j] = 1
+			mask[j] = markSent
+			if isZero(f.value(v)) {
+				mask[j] = markLeft
 			}
 		}
-		if _, known := groups[string(mask)]; !known {
-			masks = append(masks, string(mask))
+		at := slices.IndexFunc(groups, func(g *group) bool { return g.mask == string(mask) })
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, &group{mask: string(mask)})
 		}
-		groups[string(mask)] = append(groups[string(mask)], i)
+		groups[at].rows = append(groups[at].rows, i)
 	}
-	var out []chunk
-	encoder := pgtype.NewMap()
-	for _, mask := range masks {
-		for part := range slices.Chunk(groups[mask], size) {
-			c, err := newChunk(r.t, types, mask, part)
+	for _, g := range groups {
+		for part := range slices.Chunk(g.rows, size) {
+			c, err := newChunk(r.t, types, g.mask, part)
 			if err != nil {
 				return nil, err
 			}
@@ -114,6 +115,12 @@ func (r *Repository[T]) chunks(ctx context.Context, rows []T, size int) ([]chunk
 	return out, nil
 }
 
+// group is the rows that leave the same columns to the database.
+type group struct {
+	mask string // a mark for each column tagged auto
+	rows []int
+}
+
 func newChunk(t *table, types map[string]columnType, mask string, rows []int) (chunk, error) {
 	c := chunk{rows: rows}
 	for _, f := range t.meta.fields {
@@ -121,7 +128,7 @@ func newChunk(t *table, types map[string]columnType, mask string, rows []int) (c
 			c.touched = append(c.touched, f)
 			continue
 		}
-		if i := slices.Index(t.meta.autos, f); i >= 0 && mask[i] == 0 {
+		if i := slices.Index(t.meta.autos, f); i >= 0 && mask[i] == markLeft {
 			continue
 		}
 		c.columns = append(c.columns, newArray(f, types[f.name], len(rows)))

@@ -58,13 +58,12 @@ func Add[T any, V Number](c Column[T, V], n V) Assignment[T] {
 	return a
 }
 
-func (a Assignment[T]) write(w *statement) {
+func (a *Assignment[T]) write(w *statement) {
 	if a.cause != nil || a.f == nil {
 		w.fail(orZero(a.cause))
 		return
 	}
-	w.text(a.f.quoted)
-	w.text(" = ")
+	w.text(a.f.quoted, " = ")
 	if a.frag != nil {
 		a.frag.write(w, a.args)
 		return

@@ -75,24 +75,26 @@ func (r *Repository[T]) atomically(ctx context.Context, needed bool, fn func(*Re
 
 // insertChunk stores rows of one chunk and notes them as stored.
 func (r *Repository[T]) insertChunk(ctx context.Context, c chunk, rows, stored []T) error {
-	w := newStatement(verbInsert)
+	w := r.t.statement(verbInsertAll)
 	c.write(w)
-	text, err := w.build(r.t)
+	text, args, err := w.build(r.t)
 	if err != nil {
 		return err
 	}
-	result, err := r.db.Query(ctx, text, w.args...)
+	result, err := r.db.Query(ctx, text, args...)
 	if err != nil {
 		return r.t.wrap(err)
 	}
 	defer result.Close()
-	scanner, n := r.scanner(result), 0
+	reader, n := r.reader(result), 0
+	defer reader.done()
 	for ; result.Next(); n++ {
 		if n == len(c.rows) {
 			return r.t.discarded("InsertAll")
 		}
 		i := c.rows[n]
-		if stored[i], err = scanner.ScanOver(rows[i]); err != nil {
+		stored[i] = rows[i]
+		if err := reader.ScanTo(&stored[i]); err != nil {
 			return r.t.wrap(pgdbm.Classify(err))
 		}
 	}
@@ -130,23 +132,25 @@ func (r *Repository[T]) insertBatches(ctx context.Context, rows []T) error {
 func (r *Repository[T]) insertBatch(ctx context.Context, rows, stored []T) error {
 	var b pgx.Batch
 	for i := range rows {
-		w := newStatement(verbInsert)
-		if err := r.t.writeInsert(w, reflect.ValueOf(&rows[i]).Elem()); err != nil {
+		w := r.t.statement(verbInsert)
+		if err := r.t.writeRow(w, reflect.ValueOf(&rows[i]).Elem()); err != nil {
 			return r.t.wrap(err)
 		}
-		text, err := w.build(r.t)
+		text, args, err := w.build(r.t)
 		if err != nil {
 			return err
 		}
 		stored[i] = rows[i]
-		b.Queue(text, w.args...).Query(func(result pgx.Rows) error {
+		b.Queue(text, args...).Query(func(result pgx.Rows) error {
 			if !result.Next() {
 				if err := result.Err(); err != nil {
 					return err
 				}
 				return r.t.discarded("InsertAll")
 			}
-			return r.scanInto(result, &stored[i])
+			reader := r.reader(result)
+			defer reader.done()
+			return reader.one(&stored[i])
 		})
 	}
 	return r.t.wrap(pgdbm.Classify(r.db.SendBatch(ctx, &b).Close()))

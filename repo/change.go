@@ -12,8 +12,8 @@ import "context"
 //
 // A query without a condition is refused.
 func (q Query[T]) Update(ctx context.Context, assignments ...Assignment[T]) (int64, error) {
-	w := newStatement(verbUpdate)
-	if err := q.writeUpdate(w, "Update", assignments); err != nil {
+	w, err := q.update(verbUpdate, "Update", assignments)
+	if err != nil {
 		return 0, err
 	}
 	return q.change(ctx, w)
@@ -22,46 +22,49 @@ func (q Query[T]) Update(ctx context.Context, assignments ...Assignment[T]) (int
 // UpdateReturning is [Query.Update] that returns the rows as they are afterwards,
 // in no order: an empty slice when there are none.
 func (q Query[T]) UpdateReturning(ctx context.Context, assignments ...Assignment[T]) ([]T, error) {
-	w := newStatement(verbUpdateReturning)
-	if err := q.writeUpdate(w, "UpdateReturning", assignments); err != nil {
+	w, err := q.update(verbUpdateReturning, "UpdateReturning", assignments)
+	if err != nil {
 		return nil, err
 	}
 	return q.changeReturning(ctx, w)
 }
 
-func (q Query[T]) writeUpdate(w *statement, method string, assignments []Assignment[T]) error {
+// update returns an update up to its conditions.
+func (q Query[T]) update(v verb, method string, assignments []Assignment[T]) (*statement, error) {
 	if err := q.checkWrite(method); err != nil {
-		return err
+		return nil, err
 	}
 	t := q.repo.t
 	if len(assignments) == 0 {
-		return t.misuse("%s without an assignment; write %[1]s(ctx, column.Set(value))", method)
+		return nil, t.misuse("%s without an assignment; write %[1]s(ctx, column.Set(value))", method)
 	}
+	w := t.statement(v)
 	assigned := make([]*field, 0, 8)
-	for i, a := range assignments {
+	for i := range assignments {
+		a := &assignments[i]
 		w.text(separator(i, ""))
 		a.write(w)
 		if w.err != nil {
-			return t.wrap(w.err)
+			return nil, t.wrap(w.err)
 		}
 		for _, f := range assigned {
 			if f == a.f {
-				return t.misuse("%s: column %s is assigned twice", method, f.name)
+				return nil, t.misuse("%s: column %s is assigned twice", method, f.name)
 			}
 		}
 		if a.f == t.meta.version {
-			return t.misuse("%s: column %s is counted by the repository; leave it out", method, a.f.name)
+			return nil, t.misuse("%s: column %s is counted by the repository; leave it out", method, a.f.name)
 		}
 		assigned = append(assigned, a.f)
 	}
 	t.writeTouched(w, assigned)
-	return nil
+	return w, nil
 }
 
 // writeTouched writes the assignments that go with every update.
 func (t *table) writeTouched(w *statement, assigned []*field) {
 	if v := t.meta.version; v != nil {
-		w.text(", " + v.quoted + " = " + v.quoted + " + 1")
+		w.text(", ", v.quoted, " = ", v.quoted, " + 1")
 	}
 next:
 	for _, f := range t.meta.touched {
@@ -70,7 +73,7 @@ next:
 				continue next
 			}
 		}
-		w.text(", " + f.quoted + " = now()")
+		w.text(", ", f.quoted, " = now()")
 	}
 }
 
@@ -83,10 +86,10 @@ func (q Query[T]) Delete(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	if q.repo.t.meta.soft == nil {
-		return q.change(ctx, newStatement(verbDelete))
+		return q.change(ctx, q.repo.t.statement(verbDelete))
 	}
 	q.deleted = false // what is deleted already stays deleted when it was
-	w := newStatement(verbUpdate)
+	w := q.repo.t.statement(verbUpdate)
 	q.repo.t.writeSoftDelete(w)
 	return q.change(ctx, w)
 }
@@ -98,16 +101,16 @@ func (q Query[T]) DeleteReturning(ctx context.Context) ([]T, error) {
 		return nil, err
 	}
 	if q.repo.t.meta.soft == nil {
-		return q.changeReturning(ctx, newStatement(verbDeleteReturning))
+		return q.changeReturning(ctx, q.repo.t.statement(verbDeleteReturning))
 	}
 	q.deleted = false
-	w := newStatement(verbUpdateReturning)
+	w := q.repo.t.statement(verbUpdateReturning)
 	q.repo.t.writeSoftDelete(w)
 	return q.changeReturning(ctx, w)
 }
 
 func (t *table) writeSoftDelete(w *statement) {
-	w.text(t.meta.soft.quoted + " = now()")
+	w.text(t.meta.soft.quoted, " = now()")
 	t.writeTouched(w, nil)
 }
 
@@ -120,7 +123,7 @@ func (q Query[T]) Purge(ctx context.Context) (int64, error) {
 	if err := q.checkWrite("Purge"); err != nil {
 		return 0, err
 	}
-	return q.change(ctx, newStatement(verbDelete))
+	return q.change(ctx, q.repo.t.statement(verbDelete))
 }
 
 // PurgeReturning is [Query.Purge] that returns the rows as they were, in no order.
@@ -128,17 +131,17 @@ func (q Query[T]) PurgeReturning(ctx context.Context) ([]T, error) {
 	if err := q.checkWrite("PurgeReturning"); err != nil {
 		return nil, err
 	}
-	return q.changeReturning(ctx, newStatement(verbDeleteReturning))
+	return q.changeReturning(ctx, q.repo.t.statement(verbDeleteReturning))
 }
 
 // change completes a statement by the conditions and runs it.
 func (q Query[T]) change(ctx context.Context, w *statement) (int64, error) {
 	q.writeWhere(w)
-	text, err := w.build(q.repo.t)
+	text, args, err := w.build(q.repo.t)
 	if err != nil {
 		return 0, err
 	}
-	tag, err := q.repo.db.Exec(ctx, text, w.args...)
+	tag, err := q.repo.db.Exec(ctx, text, args...)
 	if err != nil {
 		return 0, q.repo.t.wrap(err)
 	}
@@ -148,9 +151,9 @@ func (q Query[T]) change(ctx context.Context, w *statement) (int64, error) {
 // changeReturning is change of a statement that returns its rows.
 func (q Query[T]) changeReturning(ctx context.Context, w *statement) ([]T, error) {
 	q.writeWhere(w)
-	text, err := w.build(q.repo.t)
+	text, args, err := w.build(q.repo.t)
 	if err != nil {
 		return nil, err
 	}
-	return q.repo.fetch(ctx, text, w.args, 0)
+	return q.repo.fetch(ctx, text, args, 0)
 }

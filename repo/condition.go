@@ -13,11 +13,17 @@ type Condition[T any] struct {
 	n *node
 }
 
-// node is a node of a tree of conditions.
+// node is a node of a tree of conditions. What few of them have is kept apart:
+// queries are made of nodes for every statement.
 type node struct {
-	kind  nodeKind
-	f     *field
-	op    string // between the column and the first argument
+	kind nodeKind
+	f    *field
+	op   string // between the column and the argument
+	arg  any
+	more *more
+}
+
+type more struct {
 	tail  string // after the last argument
 	args  []any
 	kids  []*node
@@ -28,7 +34,10 @@ type node struct {
 type nodeKind uint8
 
 const (
-	compare nodeKind = iota // column op $1 [and $2]
+	compare nodeKind = iota // column op $1
+	among                   // column op($1)
+	between                 // column op $1 and $2
+	suffix                  // column op $1 tail
 	postfix                 // column op
 	all                     // kids joined by and
 	some                    // kids joined by or
@@ -45,40 +54,45 @@ func (n *node) write(w *statement) {
 	}
 	switch n.kind {
 	case compare:
-		w.text(n.f.quoted)
-		w.text(n.op)
-		w.arg(n.args[0])
-		if len(n.args) == 2 {
-			w.text(" and ")
-			w.arg(n.args[1])
-		}
-		w.text(n.tail)
+		w.text(n.f.quoted, n.op)
+		w.arg(n.arg)
+	case among:
+		w.text(n.f.quoted, n.op, "(")
+		w.arg(n.arg)
+		w.text(")")
+	case between:
+		w.text(n.f.quoted, n.op)
+		w.arg(n.arg)
+		w.text(" and ")
+		w.arg(n.more.args[0])
+	case suffix:
+		w.text(n.f.quoted, n.op)
+		w.arg(n.arg)
+		w.text(n.more.tail)
 	case postfix:
-		w.text(n.f.quoted)
-		w.text(n.op)
+		w.text(n.f.quoted, n.op)
 	case all:
-		join(w, n.kids, " and ", "true")
+		join(w, n.more.kids, " and ", "true")
 	case some:
-		join(w, n.kids, " or ", "false")
+		join(w, n.more.kids, " or ", "false")
 	case negate:
 		w.text("not (")
-		n.kids[0].write(w)
+		n.more.kids[0].write(w)
 		w.text(")")
 	case source:
-		n.frag.write(w, n.args)
+		n.more.frag.write(w, n.more.args)
 	case beyond:
-		for i, kid := range n.kids {
-			w.text(separator(i, "("))
-			w.text(kid.f.quoted)
+		for i, kid := range n.more.kids {
+			w.text(separator(i, "("), kid.f.quoted)
 		}
-		w.text(")" + n.op)
-		for i, arg := range n.args {
+		w.text(")", n.op)
+		for i, arg := range n.more.args {
 			w.text(separator(i, "("))
 			w.arg(arg)
 		}
 		w.text(")")
 	case invalid:
-		w.fail(n.cause)
+		w.fail(n.more.cause)
 	}
 }
 
@@ -96,7 +110,7 @@ func join(w *statement, kids []*node, operator, none string) {
 		if i > 0 {
 			w.text(operator)
 		}
-		if kid != nil && (kid.kind == postfix || kid.kind == compare && len(kid.args) == 1) {
+		if kid != nil && (kid.kind == postfix || kid.kind == compare || kid.kind == among || kid.kind == suffix) {
 			kid.write(w)
 			continue
 		}
@@ -126,20 +140,29 @@ func (c Column[T, V]) IsNotDistinctFrom(v V) Condition[T] {
 }
 
 // Lt is column < v.
-func (c Column[T, V]) Lt(v V) Condition[T] { return c.compare("Lt", " < ", v) }
+func (c Column[T, V]) Lt(v V) Condition[T] { return c.order("Lt", " < ", v) }
 
 // Le is column <= v.
-func (c Column[T, V]) Le(v V) Condition[T] { return c.compare("Le", " <= ", v) }
+func (c Column[T, V]) Le(v V) Condition[T] { return c.order("Le", " <= ", v) }
 
 // Gt is column > v.
-func (c Column[T, V]) Gt(v V) Condition[T] { return c.compare("Gt", " > ", v) }
+func (c Column[T, V]) Gt(v V) Condition[T] { return c.order("Gt", " > ", v) }
 
 // Ge is column >= v.
-func (c Column[T, V]) Ge(v V) Condition[T] { return c.compare("Ge", " >= ", v) }
+func (c Column[T, V]) Ge(v V) Condition[T] { return c.order("Ge", " >= ", v) }
 
 // Between is column between from and to, both included.
 func (c Column[T, V]) Between(from, to V) Condition[T] {
-	return c.compare("Between", " between ", from, to)
+	low := c.order("Between", " between ", from)
+	high := c.order("Between", " between ", to)
+	if low.n.kind == invalid {
+		return low
+	}
+	if high.n.kind == invalid {
+		return high
+	}
+	low.n.kind, low.n.more = between, &more{args: []any{high.n.arg}}
+	return low
 }
 
 // IsNull is column IS NULL.
@@ -156,7 +179,7 @@ func (c Column[T, V]) In(values ...V) Condition[T] {
 	if err != nil {
 		return fail[T](err)
 	}
-	in := Condition[T]{&node{kind: compare, f: c.f, op: " = any(", tail: ")", args: []any{array}}}
+	in := Condition[T]{&node{kind: among, f: c.f, op: " = any", arg: array}}
 	if null {
 		return Or(in, c.IsNull())
 	}
@@ -171,7 +194,7 @@ func (c Column[T, V]) NotIn(values ...V) Condition[T] {
 	if err != nil {
 		return fail[T](err)
 	}
-	notIn := Condition[T]{&node{kind: compare, f: c.f, op: " <> all(", tail: ")", args: []any{array}}}
+	notIn := Condition[T]{&node{kind: among, f: c.f, op: " <> all", arg: array}}
 	if null {
 		return And(notIn, c.IsNotNull())
 	}
@@ -227,22 +250,18 @@ func (c Column[T, V]) equal(op, null string, v V) Condition[T] {
 	if isNull(arg) {
 		return c.postfix(null)
 	}
-	return Condition[T]{&node{kind: compare, f: c.f, op: op, args: []any{arg}}}
+	return Condition[T]{&node{kind: compare, f: c.f, op: op, arg: arg}}
 }
 
-func (c Column[T, V]) compare(name, op string, values ...V) Condition[T] {
-	n := &node{kind: compare, f: c.f, op: op, args: make([]any, len(values))}
-	for i, v := range values {
-		arg, err := c.value(v)
-		if err == nil && isNull(arg) {
-			err = fmt.Errorf("%s.%s(nil) is never true in SQL; use IsNull or IsNotNull", c.f.name, name)
-		}
-		if err != nil {
-			return fail[T](err)
-		}
-		n.args[i] = arg
+func (c Column[T, V]) order(name, op string, v V) Condition[T] {
+	arg, err := c.value(v)
+	if err == nil && isNull(arg) {
+		err = fmt.Errorf("%s.%s(nil) is never true in SQL; use IsNull or IsNotNull", c.f.name, name)
 	}
-	return Condition[T]{n}
+	if err != nil {
+		return fail[T](err)
+	}
+	return Condition[T]{&node{kind: compare, f: c.f, op: op, arg: arg}}
 }
 
 func (c Column[T, V]) postfix(op string) Condition[T] {
@@ -252,22 +271,24 @@ func (c Column[T, V]) postfix(op string) Condition[T] {
 	return Condition[T]{&node{kind: postfix, f: c.f, op: op}}
 }
 
-func fail[T any](err error) Condition[T] { return Condition[T]{&node{kind: invalid, cause: err}} }
+func fail[T any](err error) Condition[T] {
+	return Condition[T]{&node{kind: invalid, more: &more{cause: err}}}
+}
 
 // And is true when all conditions are; without any, of every row.
 func And[T any](conditions ...Condition[T]) Condition[T] {
-	return Condition[T]{&node{kind: all, kids: nodes(conditions)}}
+	return Condition[T]{&node{kind: all, more: &more{kids: nodes(conditions)}}}
 }
 
 // Or is true when one of the conditions is; without any, of no row.
 func Or[T any](conditions ...Condition[T]) Condition[T] {
-	return Condition[T]{&node{kind: some, kids: nodes(conditions)}}
+	return Condition[T]{&node{kind: some, more: &more{kids: nodes(conditions)}}}
 }
 
 // Not is true when the condition is false. (In SQL a comparison with NULL is
 // neither true nor false.)
 func Not[T any](condition Condition[T]) Condition[T] {
-	return Condition[T]{&node{kind: negate, kids: []*node{condition.n}}}
+	return Condition[T]{&node{kind: negate, more: &more{kids: []*node{condition.n}}}}
 }
 
 func nodes[T any](conditions []Condition[T]) []*node {

@@ -29,7 +29,7 @@ func SQL[T any](text string, args ...any) Condition[T] {
 	if err != nil {
 		return fail[T](fmt.Errorf("SQL %q: %w", text, err))
 	}
-	return Condition[T]{&node{kind: source, frag: frag, args: append([]any(nil), args...)}}
+	return Condition[T]{&node{kind: source, more: &more{frag: frag, args: append([]any(nil), args...)}}}
 }
 
 // fragment is a piece of SQL, cut at its placeholders.

@@ -159,10 +159,10 @@ func JSONPath[T, V any](c Column[T, V], path string, vars map[string]any) Condit
 	if err != nil {
 		return fail[T](fmt.Errorf("JSONPath: column %s: %w", c.f.name, err))
 	}
-	n := &node{kind: source, args: []any{path, string(text)}, frag: &fragment{
+	frag := &fragment{
 		parts: []string{"jsonb_path_exists(" + c.f.quoted + "::jsonb, ", "::jsonpath, ", "::jsonb)"}, params: []int{1, 2}, count: 2,
-	}}
-	return Condition[T]{n}
+	}
+	return Condition[T]{&node{kind: source, more: &more{frag: frag, args: []any{path, string(text)}}}}
 }
 
 func (c Column[T, V]) checkJSON(name string) error {
@@ -180,11 +180,14 @@ func (c Column[T, V]) operator(op, tail string, arg any) Condition[T] {
 	if c.f == nil {
 		return fail[T](errZeroColumn)
 	}
-	return Condition[T]{&node{kind: compare, f: c.f, op: op, tail: tail, args: []any{arg}}}
+	if tail == "" {
+		return Condition[T]{&node{kind: compare, f: c.f, op: op, arg: arg}}
+	}
+	return Condition[T]{&node{kind: suffix, f: c.f, op: op, arg: arg, more: &more{tail: tail}}}
 }
 
 // function is before $1 after.
 func function[T any](before, after string, arg any) Condition[T] {
 	frag := &fragment{parts: []string{before, after}, params: []int{1}, count: 1}
-	return Condition[T]{&node{kind: source, frag: frag, args: []any{arg}}}
+	return Condition[T]{&node{kind: source, more: &more{frag: frag, args: []any{arg}}}}
 }

@@ -151,26 +151,26 @@ func behind[T any](order []Order[T], values []any, backwards bool) *node {
 	}
 	uniform := !slices.ContainsFunc(order, func(o Order[T]) bool { return o.desc != order[0].desc })
 	if uniform && len(order) > 1 {
-		row := &node{kind: beyond, op: operator(order[0]), args: values}
+		row := &more{args: values}
 		for _, o := range order {
 			row.kids = append(row.kids, &node{f: o.f})
 		}
-		return row
+		return &node{kind: beyond, op: operator(order[0]), more: row}
 	}
 	// a > $1 or a = $1 and (b < $2 or b = $2 and (…)), from the inside out
 	var cond *node
 	for i, o := range slices.Backward(order) {
-		is := func(op string) *node { return &node{kind: compare, f: o.f, op: op, args: values[i : i+1]} }
+		is := func(op string) *node { return &node{kind: compare, f: o.f, op: op, arg: values[i]} }
 		further := is(operator(o))
 		if cond == nil {
 			cond = further
 			continue
 		}
-		cond = &node{kind: some, kids: []*node{further, {kind: all, kids: []*node{is(" = "), cond}}}}
+		cond = &node{kind: some, more: &more{kids: []*node{further, {kind: all, more: &more{kids: []*node{is(" = "), cond}}}}}}
 	}
 	if len(order) > 1 { // implied, but an index can use it
-		bound := &node{kind: compare, f: order[0].f, op: operator(order[0])[:2] + "= ", args: values[:1]}
-		cond = &node{kind: all, kids: []*node{bound, cond}}
+		bound := &node{kind: compare, f: order[0].f, op: operator(order[0])[:2] + "= ", arg: values[0]}
+		cond = &node{kind: all, more: &more{kids: []*node{bound, cond}}}
 	}
 	return cond
 }

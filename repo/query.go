@@ -33,14 +33,18 @@ func (q Query[T]) Where(conditions ...Condition[T]) Query[T] {
 	if len(conditions) == 0 {
 		return q
 	}
-	q.conds = slices.Concat(q.conds, nodes(conditions))
+	if more := nodes(conditions); q.conds == nil {
+		q.conds = more
+	} else {
+		q.conds = slices.Concat(q.conds, more)
+	}
 	q.conditioned = true
 	return q
 }
 
 // OrderBy sorts the rows; it adds to an order given before.
 func (q Query[T]) OrderBy(order ...Order[T]) Query[T] {
-	q.order = slices.Concat(q.order, order)
+	q.order = slices.Concat(q.order, order) // the caller may go on using his
 	return q
 }
 

@@ -36,7 +36,10 @@ func (r *Repository[T]) readInto(ctx context.Context, row *T, text string, args 
 	defer rows.Close()
 	scratch := *row
 	if rows.Next() {
-		if err := r.scanInto(rows, &scratch, more...); err != nil {
+		reader := r.reader(rows, more...)
+		err := reader.one(&scratch)
+		reader.done()
+		if err != nil {
 			return false, r.t.wrap(pgdbm.Classify(err))
 		}
 		found = true
@@ -101,9 +104,10 @@ func (q Query[T]) Each(ctx context.Context) iter.Seq2[T, error] {
 			return
 		}
 		defer rows.Close()
-		scanner := q.repo.scanner(rows)
+		reader := q.repo.reader(rows)
+		defer reader.done()
 		for rows.Next() {
-			row, err := scanner.Scan()
+			row, err := reader.Scan()
 			if err != nil {
 				yield(zero, q.repo.t.wrap(pgdbm.Classify(err)))
 				return
@@ -139,16 +143,16 @@ func (q Query[T]) scalar(ctx context.Context, method string, verb verb, dst any)
 	if err := q.checkRead(method); err != nil {
 		return err
 	}
-	w := newStatement(verb)
+	w := q.repo.t.statement(verb)
 	q.writeWhere(w)
 	if q.limited {
 		writeLimit(w, q.limit)
 	}
-	text, err := w.build(q.repo.t)
+	text, args, err := w.build(q.repo.t)
 	if err != nil {
 		return err
 	}
-	return q.repo.t.wrap(q.repo.db.QueryRow(ctx, text, w.args...).Scan(dst))
+	return q.repo.t.wrap(q.repo.db.QueryRow(ctx, text, args...).Scan(dst))
 }
 
 // selection returns the statement that reads the rows.
@@ -156,15 +160,14 @@ func (q Query[T]) selection(method string, limit int, more ...*node) (string, []
 	if err := q.checkRead(method); err != nil {
 		return "", nil, err
 	}
-	w := newStatement(verbSelect)
+	w := q.repo.t.statement(verbSelect)
 	q.writeWhere(w, more...)
 	writeOrder(w, q.order)
 	if q.limited {
 		writeLimit(w, limit)
 	}
 	w.text(q.lock.mode)
-	text, err := w.build(q.repo.t)
-	return text, w.args, err
+	return w.build(q.repo.t)
 }
 
 // How much is allocated before any row has come, and at once when there are more.
@@ -180,17 +183,18 @@ func (r *Repository[T]) fetch(ctx context.Context, text string, args []any, expe
 		return nil, r.t.wrap(err)
 	}
 	defer rows.Close()
+	var zero T
 	values := make([]T, 0, min(expected, maxPresize))
-	scanner := r.scanner(rows)
+	reader := r.reader(rows)
+	defer reader.done()
 	for rows.Next() {
-		value, err := scanner.Scan()
-		if err != nil {
-			return nil, r.t.wrap(pgdbm.Classify(err))
-		}
 		if len(values) == maxPresize && expected > maxPresize {
 			values = slices.Grow(values, min(expected-maxPresize, maxGrow/int(max(r.t.meta.typ.Size(), 1))))
 		}
-		values = append(values, value)
+		values = append(values, zero)
+		if err := reader.ScanTo(&values[len(values)-1]); err != nil {
+			return nil, r.t.wrap(pgdbm.Classify(err))
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, r.t.wrap(err)

@@ -66,7 +66,7 @@ func (r *Repository[T]) ByKey(key ...any) Query[T] {
 		return q.failed(err)
 	}
 	for i, f := range r.t.meta.keys {
-		q.conds = append(q.conds, &node{kind: compare, f: f, op: " = ", args: args[i : i+1]})
+		q.conds = append(q.conds, &node{kind: compare, f: f, op: " = ", arg: args[i]})
 	}
 	return q
 }
@@ -82,6 +82,9 @@ type table struct {
 
 	once  sync.Once
 	keyed keyTexts // complete after once
+
+	scanners   [2]sync.Pool // of rows, and of rows with one more column; see reader
+	statements sync.Pool
 }
 
 func (m *meta) table(name string) *table {

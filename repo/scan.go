@@ -2,6 +2,7 @@ package repo
 
 import (
 	"reflect"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,26 +14,45 @@ import (
 // type which fields they are (see meta.compare); it maps the columns of other
 // statements when they come.
 
-// scanner returns a scanner of rows of the repository's own columns.
-func (r *Repository[T]) scanner(rows pgx.Rows) *rowscan.Scanner[T] {
-	if r.t.meta.pointers {
-		return rowscan.New[T](rows)
-	}
-	scratch := new(T)
-	return rowscan.At(rows, scratch, r.t.meta.targets(reflect.ValueOf(scratch).Elem(), 0))
+// reader reads rows of the repository's own columns, followed by more.
+type reader[T any] struct {
+	*rowscan.Scanner[T]
+
+	from *sync.Pool // where it goes when it is done with; nil: nowhere
+	rows pgx.Rows
+	more []any
 }
 
-// scanInto reads a row of the repository's own columns, followed by more.
-func (r *Repository[T]) scanInto(rows pgx.Rows, row *T, more ...any) error {
+// reader returns a reader, of which done must be called. Its addresses and what
+// they are decoded by serve one statement after another.
+func (r *Repository[T]) reader(rows pgx.Rows, more ...any) reader[T] {
 	m := r.t.meta
-	if m.pointers {
-		return rowscan.Into(rows, row, more...)
+	if m.pointers || m.enums {
+		return reader[T]{rowscan.New[T](rows), nil, rows, more}
 	}
-	targets := m.targets(reflect.ValueOf(row).Elem(), len(more))
-	if m.enums {
-		targets = rowscan.Adapt(rows, targets)
+	from := &r.t.scanners[min(len(more), 1)]
+	s, ok := from.Get().(*rowscan.Scanner[T])
+	if !ok {
+		scratch := new(T)
+		s = rowscan.At(scratch, m.targets(reflect.ValueOf(scratch).Elem(), len(more)))
 	}
-	return rowscan.Row(rows, append(targets, more...))
+	s.Reset(rows, more...)
+	return reader[T]{s, from, rows, more}
+}
+
+// one reads the current row, with what follows it.
+func (r *reader[T]) one(row *T) error {
+	if r.from == nil {
+		return rowscan.Into(r.rows, row, r.more...)
+	}
+	return r.ScanTo(row)
+}
+
+func (r *reader[T]) done() {
+	if r.from != nil {
+		r.Reset(nil)
+		r.from.Put(r.Scanner)
+	}
 }
 
 // targets returns the addresses of a row's fields, with room for more.

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -16,13 +17,21 @@ type statement struct {
 	err   error // the first
 }
 
-func newStatement(v verb) *statement {
-	w := &statement{shape: make([]byte, 1, 192), args: make([]any, 0, 8)}
-	w.shape[0] = byte(v)
+// statement returns a statement to write, in memory that build gives back.
+func (t *table) statement(v verb) *statement {
+	w, ok := t.statements.Get().(*statement)
+	if !ok {
+		w = &statement{shape: make([]byte, 0, 512), args: make([]any, 0, 16)}
+	}
+	w.shape = append(w.shape, byte(v))
 	return w
 }
 
-func (w *statement) text(s string) { w.shape = append(w.shape, s...) }
+func (w *statement) text(pieces ...string) {
+	for _, s := range pieces {
+		w.shape = append(w.shape, s...)
+	}
+}
 
 // arg writes the next placeholder.
 func (w *statement) arg(v any) {
@@ -41,15 +50,23 @@ func (w *statement) fail(err error) {
 	}
 }
 
-// build returns the text, or why there is none.
-func (w *statement) build(t *table) (string, error) {
-	if w.err != nil {
-		return "", t.wrap(w.err)
+// build returns the text and the arguments, or why there are none, and ends the
+// life of w.
+func (w *statement) build(t *table) (text string, args []any, err error) {
+	switch {
+	case w.err != nil:
+		err = t.wrap(w.err)
+	case len(w.args) > maxParams:
+		err = t.misuse("%d arguments, of which a statement takes %d; pass values as an array: In, or any($1)", len(w.args), maxParams)
+	default:
+		text, args = t.text(w.shape), slices.Clone(w.args)
 	}
-	if len(w.args) > maxParams {
-		return "", t.misuse("%d arguments, of which a statement takes %d; pass values as an array: In, or any($1)", len(w.args), maxParams)
+	clear(w.args)
+	if cap(w.shape) <= maxTextKey {
+		*w = statement{shape: w.shape[:0], args: w.args[:0]}
+		t.statements.Put(w)
 	}
-	return t.text(w.shape), nil
+	return text, args, err
 }
 
 // verb is how a statement begins: the part of its text that the rest of its
@@ -65,8 +82,9 @@ const (
 	verbDelete
 	verbUpdateReturning
 	verbDeleteReturning
-	verbInsert
-	verbUpsert
+	verbInsert // followed by a mark for each auto column, see writeRow
+	verbUpsert // likewise
+	verbInsertAll
 	verbUpsertAll
 	verbGroup
 )
@@ -90,7 +108,7 @@ func (t *table) head(v verb) (string, string) {
 		return "update " + t.ref + " set ", " returning " + t.meta.columns
 	case verbDeleteReturning:
 		return "delete from " + t.ref, " returning " + t.meta.columns
-	case verbInsert:
+	case verbInsert, verbInsertAll:
 		return "insert into " + t.ref, " returning " + t.meta.columns
 	case verbUpsert:
 		return "insert into " + t.ref + " as t", " returning " + t.meta.columns + ", t.xmax = 0"
@@ -108,8 +126,14 @@ func (t *table) text(shape []byte) string {
 	if s, ok := t.texts.get(shape); ok {
 		return s
 	}
-	head, tail := t.head(verb(shape[0]))
-	s := head + string(shape[1:]) + tail
+	v, rest := verb(shape[0]), shape[1:]
+	head, tail := t.head(v)
+	if v == verbInsert || v == verbUpsert {
+		var marks []byte
+		marks, rest = rest[:len(t.meta.autos)], rest[len(t.meta.autos):]
+		head += t.row(marks)
+	}
+	s := head + string(rest) + tail
 	t.texts.put(string(shape), s)
 	return s
 }

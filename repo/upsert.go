@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 
@@ -49,16 +48,16 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 	if row == nil {
 		return false, r.t.misuse("Upsert: the row is nil")
 	}
-	w := newStatement(verbUpsert)
-	if err := r.t.writeInsert(w, reflect.ValueOf(row).Elem()); err != nil {
+	w := r.t.statement(verbUpsert)
+	if err := r.t.writeRow(w, reflect.ValueOf(row).Elem()); err != nil {
 		return false, r.t.wrap(err)
 	}
 	r.writeUpdateThere(w, on)
-	text, err := w.build(r.t)
+	text, args, err := w.build(r.t)
 	if err != nil {
 		return false, err
 	}
-	found, err := r.readInto(ctx, row, text, w.args, &inserted)
+	found, err := r.readInto(ctx, row, text, args, &inserted)
 	switch {
 	case err != nil || found:
 		return inserted, err
@@ -79,16 +78,16 @@ func (r *Repository[T]) InsertMissing(ctx context.Context, row *T, on ...Target[
 	if row == nil {
 		return false, r.t.misuse("InsertMissing: the row is nil")
 	}
-	w := newStatement(verbInsert)
-	if err := r.t.writeInsert(w, reflect.ValueOf(row).Elem()); err != nil {
+	w := r.t.statement(verbInsert)
+	if err := r.t.writeRow(w, reflect.ValueOf(row).Elem()); err != nil {
 		return false, r.t.wrap(err)
 	}
 	r.writeUnlessThere(w, on)
-	text, err := w.build(r.t)
+	text, args, err := w.build(r.t)
 	if err != nil {
 		return false, err
 	}
-	return r.readInto(ctx, row, text, w.args)
+	return r.readInto(ctx, row, text, args)
 }
 
 // writeUnlessThere writes that nothing happens to a row that is there already.
@@ -122,8 +121,7 @@ func (r *Repository[T]) writeTargets(w *statement, on []Target[T]) []*field {
 		}
 	}
 	for i, f := range columns {
-		w.text(separator(i, " on conflict ("))
-		w.text(f.quoted)
+		w.text(separator(i, " on conflict ("), f.quoted)
 	}
 	w.text(")")
 	if m.soft != nil { // the index may be partial; a full one is found as well
@@ -147,27 +145,26 @@ func (r *Repository[T]) writeUpdateThere(w *statement, on []Target[T]) {
 	if w.err != nil {
 		return
 	}
+	set := func(f *field, from, to string) {
+		w.text(separator(sets, " do update set "), f.quoted, from, to)
+		sets++
+	}
 	for _, f := range m.settable {
 		if !slices.Contains(columns, f) {
-			w.text(separator(sets, " do update set "))
-			w.text(f.quoted + " = excluded." + f.quoted)
-			sets++
+			set(f, " = excluded.", f.quoted)
 		}
 	}
 	if v := m.version; v != nil {
-		w.text(separator(sets, " do update set "))
-		w.text(fmt.Sprintf("%s = t.%s + 1", v.quoted, v.quoted))
-		sets++
+		set(v, " = t.", v.quoted)
+		w.text(" + 1")
 	}
 	for _, f := range m.touched {
-		w.text(separator(sets, " do update set "))
-		w.text(f.quoted + " = now()")
-		sets++
+		set(f, " = now()", "")
 	}
 	if sets == 0 { // nothing to change, but the row is to be returned
-		w.text(fmt.Sprintf(" do update set %s = excluded.%s", columns[0].quoted, columns[0].quoted))
+		set(columns[0], " = excluded.", columns[0].quoted)
 	}
 	if m.soft != nil {
-		w.text(" where t." + m.soft.quoted + " is null")
+		w.text(" where t.", m.soft.quoted, " is null")
 	}
 }

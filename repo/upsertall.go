@@ -66,14 +66,14 @@ func (r *Repository[T]) storeAll(ctx context.Context, rows []T, atomic bool, met
 }
 
 func (r *Repository[T]) storeChunk(ctx context.Context, c chunk, method string, conflict func(*statement)) (int64, error) {
-	w := newStatement(verbUpsertAll)
+	w := r.t.statement(verbUpsertAll)
 	c.write(w)
 	conflict(w)
-	text, err := w.build(r.t)
+	text, args, err := w.build(r.t)
 	if err != nil {
 		return 0, err
 	}
-	tag, err := r.db.Exec(ctx, text, w.args...)
+	tag, err := r.db.Exec(ctx, text, args...)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "21000" {
 		return 0, &failure{
 			fmt.Sprintf("repo: %s: %s: two of the rows are for the same place in the unique index; keep one of them", r.t.name, method),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/samber/lo"
@@ -20,56 +21,73 @@ func (r *Repository[T]) Insert(ctx context.Context, row *T) error {
 	if row == nil {
 		return r.t.misuse("Insert: the row is nil")
 	}
-	w := newStatement(verbInsert)
-	if err := r.t.writeInsert(w, reflect.ValueOf(row).Elem()); err != nil {
+	w := r.t.statement(verbInsert)
+	if err := r.t.writeRow(w, reflect.ValueOf(row).Elem()); err != nil {
 		return r.t.wrap(err)
 	}
-	text, err := w.build(r.t)
+	text, args, err := w.build(r.t)
 	if err != nil {
 		return err
 	}
-	found, err := r.readInto(ctx, row, text, w.args)
+	found, err := r.readInto(ctx, row, text, args)
 	if err == nil && !found {
 		err = r.t.misuse("Insert: the database stored no row; a trigger or rule discards it")
 	}
 	return err
 }
 
-// writeInsert writes the columns and values of one row.
-func (t *table) writeInsert(w *statement, row reflect.Value) error {
-	sent := 0
+// Marks of a column tagged auto.
+const (
+	markLeft byte = iota // to the database
+	markSent
+)
+
+// writeRow writes the columns and values of a new row: the columns as a mark for
+// each that is tagged auto.
+func (t *table) writeRow(w *statement, row reflect.Value) error {
 	for _, f := range t.meta.fields {
-		if f.opts.has(optAuto) && isZero(f.value(row)) {
-			continue
+		if f.opts.has(optAuto) {
+			if isZero(f.value(row)) {
+				w.shape = append(w.shape, markLeft)
+				continue
+			}
+			w.shape = append(w.shape, markSent)
 		}
-		w.text(separator(sent, " ("))
-		w.text(f.quoted)
-		sent++
-	}
-	if sent == 0 {
-		w.text(" default values")
-		return nil
-	}
-	w.text(") values (")
-	sent = 0
-	for _, f := range t.meta.fields {
-		if f.opts.has(optAuto) && isZero(f.value(row)) {
-			continue
-		}
-		w.text(separator(sent, ""))
-		sent++
 		if f.opts.has(optTouch) {
-			w.text("now()")
 			continue
 		}
 		arg, err := f.initial(row)
 		if err != nil {
 			return err
 		}
-		w.arg(arg)
+		w.args = append(w.args, arg)
 	}
-	w.text(")")
 	return nil
+}
+
+// row returns the text that writeRow stands for.
+func (t *table) row(marks []byte) string {
+	var columns, values []string
+	n := 0
+	for _, f := range t.meta.fields {
+		if f.opts.has(optAuto) {
+			mark := marks[0]
+			if marks = marks[1:]; mark == markLeft {
+				continue
+			}
+		}
+		columns = append(columns, f.quoted)
+		if f.opts.has(optTouch) {
+			values = append(values, "now()")
+			continue
+		}
+		n++
+		values = append(values, "$"+strconv.Itoa(n))
+	}
+	if columns == nil {
+		return " default values"
+	}
+	return " (" + strings.Join(columns, ", ") + ") values (" + strings.Join(values, ", ") + ")"
 }
 
 // initial returns the field of a new row as an argument.
@@ -181,7 +199,7 @@ func (t *table) byKey() *keyTexts {
 		t.keyed.purge = "delete from " + t.ref + where + live
 		t.keyed.delete = t.keyed.purge
 		if m.soft != nil {
-			w := newStatement(verbUpdate)
+			w := t.statement(verbUpdate)
 			t.writeSoftDelete(w)
 			t.keyed.delete = t.text(w.shape) + where + live
 		}

@@ -1,6 +1,7 @@
 package rowscan
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -11,8 +12,9 @@ import (
 // Values of common types are decoded here, straight into common Go types, without
 // pgx's plans, each of which is made for the statement, found by reflection and
 // called through wrappers. A list of 100 rows takes 1.02 to 1.06 times what it does
-// by hand, and 1.21 to 1.27 with those plans. Everything else is left to pgx, and so is every value that is out of the ordinary (NULL in what cannot hold
-// it, a number too large, an infinite time): it knows what to say.
+// by hand, and 1.21 to 1.27 with those plans. Everything else is left to pgx, and so
+// is every value that is out of the ordinary (NULL in what cannot hold it, a number
+// too large, an infinite time): it knows what to say.
 //
 // Build with the tag pgdbm_pgxscan to leave everything to pgx.
 
@@ -31,19 +33,35 @@ func (d *decoder) decode(src []byte, target any) bool {
 type decoders struct {
 	list []decoder // without a read function: pgx's
 	rest []any     // the targets that are left to pgx, nil for others; nil if none is
+
+	columns []column
+	types   []*pgtype.Type // of the distinct types of columns, nil for what pgx does not know
+}
+
+// column is what a decoder goes by.
+type column struct {
+	oid    uint32
+	format int16
+	first  bool // column of that type: it has the next place in types
 }
 
 // newDecoders returns nil if everything is left to pgx.
 func newDecoders(rows pgx.Rows, targets []any) *decoders {
 	types := rows.TypeMap()
 	fields := rows.FieldDescriptions()
-	if !decoding || types == nil || len(fields) != len(targets) || len(types.TryWrapScanPlanFuncs) != wrappers() {
+	if !decodable(types) || len(fields) != len(targets) {
 		return nil
 	}
-	d := &decoders{list: make([]decoder, len(fields))}
+	d := &decoders{list: make([]decoder, len(fields)), columns: make([]column, len(fields))}
 	left := 0
 	for i := range fields {
-		if d.list[i] = decoderOf(types, &fields[i], targets[i]); d.list[i].read == nil {
+		f := &fields[i]
+		d.columns[i] = column{oid: f.DataTypeOID, format: f.Format}
+		if !slices.ContainsFunc(d.columns[:i], func(c column) bool { return c.oid == f.DataTypeOID }) {
+			t, _ := types.TypeForOID(f.DataTypeOID)
+			d.columns[i].first, d.types = true, append(d.types, t)
+		}
+		if d.list[i] = decoderOf(types, f, targets[i]); d.list[i].read == nil {
 			left++
 		}
 	}
@@ -52,13 +70,53 @@ func newDecoders(rows pgx.Rows, targets []any) *decoders {
 	}
 	if left > 0 {
 		d.rest = make([]any, len(targets))
-		for i, target := range targets {
-			if d.list[i].read == nil {
-				d.rest[i] = target
-			}
-		}
+		d.leave(targets)
 	}
 	return d
+}
+
+// decodable reports whether nobody but us and pgx has a say in how values are
+// scanned.
+func decodable(types *pgtype.Map) bool {
+	return decoding && types != nil && len(types.TryWrapScanPlanFuncs) == wrappers()
+}
+
+// fit reports whether d is what newDecoders would return, targets being of the
+// same types as then; it makes d so if they are others.
+func (d *decoders) fit(rows pgx.Rows, targets []any) bool {
+	if d == nil {
+		return false
+	}
+	types, fields := rows.TypeMap(), rows.FieldDescriptions()
+	if !decodable(types) || len(fields) != len(d.columns) || len(targets) != len(fields) {
+		return false
+	}
+	known := 0
+	for i := range fields {
+		c := &d.columns[i]
+		if fields[i].DataTypeOID != c.oid || fields[i].Format != c.format {
+			return false
+		}
+		if c.first { // each connection has types of its own, which may have been replaced
+			if t, _ := types.TypeForOID(c.oid); t != d.types[known] {
+				return false
+			}
+			known++
+		}
+	}
+	if d.rest != nil {
+		d.leave(targets)
+	}
+	return true
+}
+
+// leave notes the targets that are left to pgx.
+func (d *decoders) leave(targets []any) {
+	for i := range d.list {
+		if d.list[i].read == nil {
+			d.rest[i] = targets[i]
+		}
+	}
 }
 
 // scan reads the current row into targets.
@@ -84,10 +142,6 @@ func (d *decoders) scan(rows pgx.Rows, targets []any) error {
 	}
 	return rows.Scan(d.rest...)
 }
-
-// Row reads the current row of a statement that has one into targets, as
-// [pgx.Rows.Scan] does.
-func Row(rows pgx.Rows, targets []any) error { return newDecoders(rows, targets).scan(rows, targets) }
 
 // wrappers is the number of wrappers of targets that pgx has by itself. Somebody
 // who adds one has a say in how values are scanned.

@@ -23,8 +23,10 @@ type Scanner[T any] struct {
 	root    reflect.Value // the scratch value: *scratch, or what a pointer T leads to
 	plan    *plan         // of a record, when the first row has come
 	targets []any         // addresses in root, in the order of the columns; nil before the first row
-	given   []any         // targets that are known beforehand
 	direct  *decoders     // where targets are the same for every row; may be nil
+
+	given []any // targets that are known beforehand, and with room for more
+	begun bool  // with given: the first row has come
 }
 
 // New returns a scanner of rows; it does not close them.
@@ -38,54 +40,71 @@ func New[T any](rows pgx.Rows) *Scanner[T] {
 }
 
 // At returns a scanner of rows whose columns are scanned into targets, addresses
-// in scratch that [Paths] led to.
-func At[T any](rows pgx.Rows, scratch *T, targets []any) *Scanner[T] {
-	return &Scanner[T]{rows: rows, scratch: scratch, given: targets}
+// in scratch that [Paths] led to. It is given its rows by [Scanner.Reset].
+func At[T any](scratch *T, targets []any) *Scanner[T] {
+	return &Scanner[T]{scratch: scratch, given: targets}
+}
+
+// Reset makes a scanner that [At] returned read other rows. Those have more
+// columns, which go into more: of the same types every time. Without rows the
+// scanner lets go of all that it has read.
+func (s *Scanner[T]) Reset(rows pgx.Rows, more ...any) {
+	s.rows, s.begun = rows, false
+	s.targets = append(s.given, more...)
+	if rows == nil {
+		var zero T
+		*s.scratch = zero
+		clear(s.targets[len(s.given):])
+		s.targets = s.given
+	}
 }
 
 // Scan returns the current row.
-func (s *Scanner[T]) Scan() (T, error) {
-	var zero T
-	return s.ScanOver(zero)
+func (s *Scanner[T]) Scan() (row T, err error) {
+	err = s.ScanTo(&row)
+	return row, err
 }
 
-// ScanOver returns the current row; fields without a column are those of base.
+// ScanTo reads the current row into dst, which stays as it is if there is an
+// error, as do fields without a column.
 //
 // A struct behind a pointer, whose columns are all NULL, is nil if it is nil in
-// base; an embedded one never is.
-func (s *Scanner[T]) ScanOver(base T) (T, error) {
-	var zero T
-	if s.targets == nil {
+// dst; an embedded one never is.
+func (s *Scanner[T]) ScanTo(dst *T) error {
+	if s.targets == nil || s.given != nil && !s.begun {
 		if err := s.prepare(); err != nil {
-			return zero, err
+			return err
 		}
 	}
 	if s.shape == nil || !s.shape.pointer {
-		*s.scratch = base // nothing of the row before shows through
+		*s.scratch = *dst // nothing of the row before shows through
 		if err := s.scan(); err != nil {
-			return zero, err
+			return err
 		}
-		return *s.scratch, nil
+		*dst = *s.scratch
+		return nil
 	}
-	if b := reflect.ValueOf(base); b.IsNil() {
+	if base := reflect.ValueOf(*dst); base.IsNil() {
 		s.root.SetZero()
 	} else {
-		s.root.Set(b.Elem())
+		s.root.Set(base.Elem())
 	}
 	if err := s.scan(); err != nil {
-		return zero, err
+		return err
 	}
 	row := reflect.New(s.shape.typ)
 	row.Elem().Set(s.root)
-	value, _ := reflect.TypeAssert[T](row)
-	return value, nil
+	*dst, _ = reflect.TypeAssert[T](row)
+	return nil
 }
 
 func (s *Scanner[T]) prepare() (err error) {
 	fields := s.rows.FieldDescriptions()
 	if s.given != nil {
-		s.targets = adaptEnums(s.rows, s.given)
-		s.direct = newDecoders(s.rows, s.targets)
+		s.begun = true
+		if !s.direct.fit(s.rows, s.targets) {
+			s.direct = newDecoders(s.rows, s.targets)
+		}
 		return nil
 	}
 	switch s.shape.kind {
@@ -131,7 +150,7 @@ func (s *Scanner[T]) scan() error {
 
 // Into reads the current row into dst, except for its last len(more) columns,
 // which go into more. Fields without a column stay as they are, and structs
-// behind pointers are as in [Scanner.ScanOver].
+// behind pointers are as in [Scanner.ScanTo].
 func Into[T any](rows pgx.Rows, dst *T, more ...any) error {
 	fields := rows.FieldDescriptions()
 	plan, err := shapeOf(reflect.TypeFor[T]()).plan(fields[:max(0, len(fields)-len(more))])
