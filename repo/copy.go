@@ -21,11 +21,11 @@ import (
 // auto are sent if they are set in the first row, and must then be set in all of
 // them; if not, in none. A row that is there already is [pgdbm.ErrConflict].
 //
-// The iterator runs while the connection is held: statements in it need another
-// one, and fail on the same [pgdbm.Tx]. Arrays of a type of the schema's own, such
+// The iterator runs while the connection is held, a few rows ahead of it: statements
+// in it need another one, and fail on the same [pgdbm.Tx]. Arrays of a type of the schema's own, such
 // as an enum, have no place in COPY; [Repository.InsertAll] takes them.
 func (r *Repository[T]) Copy(ctx context.Context, rows iter.Seq[T]) (int64, error) {
-	next, stop := iter.Pull(rows)
+	next, stop := pull(rows)
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -42,6 +42,36 @@ func (r *Repository[T]) Copy(ctx context.Context, rows iter.Seq[T]) (int64, erro
 		runtime.Goexit() // as the iterator did
 	}
 	return n, r.t.wrap(err)
+}
+
+// ahead is how many rows are pulled at once: each pull switches goroutines.
+const ahead = 32
+
+// pull is [iter.Pull] that runs some rows ahead.
+func pull[T any](rows iter.Seq[T]) (next func() (T, bool), stop func()) {
+	some, stop := iter.Pull(func(yield func([]T) bool) {
+		batch := make([]T, 0, ahead)
+		for row := range rows {
+			if batch = append(batch, row); len(batch) == ahead {
+				if !yield(batch) {
+					return
+				}
+				batch = batch[:0]
+			}
+		}
+		yield(batch)
+	})
+	var batch []T
+	next = func() (row T, ok bool) {
+		for len(batch) == 0 {
+			if batch, ok = some(); !ok {
+				return row, false
+			}
+		}
+		row, batch = batch[0], batch[1:]
+		return row, true
+	}
+	return next, stop
 }
 
 // copying is the source of a COPY, which pgx reads in a goroutine of its own.
