@@ -62,7 +62,7 @@ func (w *statement) build(t *table) (text string, args []any, err error) {
 		text, args = t.text(w.shape), slices.Clone(w.args)
 	}
 	clear(w.args)
-	if cap(w.shape) <= maxTextKey {
+	if cap(w.shape) <= maxTextKey && cap(w.args) <= maxTextKey/16 {
 		*w = statement{shape: w.shape[:0], args: w.args[:0]}
 		t.statements.Put(w)
 	}
