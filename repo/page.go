@@ -69,11 +69,12 @@ func (q Query[T]) Page(ctx context.Context) (Page[T], error) {
 	if q.backwards {
 		q.order = reversed(order)
 	}
-	text, args, err := q.selection("Page", q.limit+1, position...)
+	ask := max(q.limit, q.limit+1) // nothing is more than the greatest int
+	text, args, err := q.selection("Page", ask, position...)
 	if err != nil {
 		return page, err
 	}
-	if page.Rows, err = q.repo.fetch(ctx, text, args, q.limit+1); err != nil {
+	if page.Rows, err = q.repo.fetch(ctx, text, args, ask); err != nil {
 		return Page[T]{}, err
 	}
 	more := len(page.Rows) > q.limit
