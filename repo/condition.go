@@ -208,6 +208,9 @@ func (c Column[T, V]) array(values []V) (array any, null bool, err error) {
 		return nil, false, errZeroColumn
 	}
 	typ := c.f.typ
+	if isArray(typ) && !c.f.opts.has(optJSON) {
+		return nil, false, fmt.Errorf("In and NotIn: column %s (%s) is an array, and any($1) looks into arrays; write repo.Or(column.Eq(a), column.Eq(b)), or repo.Not of that", c.f.name, typ)
+	}
 	if reflect.TypeFor[V]() == typ && !c.f.opts.has(optJSON) && !c.f.nullable && !typ.Implements(valuerType) {
 		return plain(append([]V{}, values...)), false, nil // a copy: the caller may go on using his
 	}

@@ -123,6 +123,8 @@ var (
 	scannerType = reflect.TypeFor[sql.Scanner]()
 	textValuer  = reflect.TypeFor[pgtype.TextValuer]()
 
+	multirangeType = reflect.TypeFor[pgtype.MultirangeGetter]()
+
 	// A pointer to a type that pgx reads as one value implements one of these.
 	valueTypes = []reflect.Type{
 		scannerType, valuerType,
@@ -156,6 +158,13 @@ func oneColumn(t reflect.Type) bool {
 // convertible reports whether plain may change values of t.
 func convertible(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && isEnum(t.Elem())
+}
+
+// isArray reports whether pgx sends values of t as an array: a slice that is
+// neither bytes, nor a multirange, nor a type that says itself what it is.
+func isArray(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 &&
+		!t.Implements(valuerType) && !t.Implements(multirangeType)
 }
 
 // isEnum reports whether t is a string type of the program's own, which pgx knows

@@ -143,6 +143,8 @@ func TestOperatorMisuse(t *testing.T) {
 		cond repo.Condition[post]
 		want string
 	}{
+		"in of enum arrays":    {postMoods.In([]mood{"ok"}), "In and NotIn: column moods ([]repo_test.mood) is an array, and any($1) looks into arrays; write repo.Or(column.Eq(a), column.Eq(b)), or repo.Not of that"},
+		"not in of arrays":     {postTags.NotIn([]string{"go"}), "In and NotIn: column tags ([]string) is an array"},
 		"array of bytes":       {repo.ContainsAll(postData, 1), "ContainsAll: column data ([]uint8) is no array"},
 		"array in JSON":        {repo.ContainsAny(postOld, "a"), "ContainsAny: column old is JSON; use JSONContains"},
 		"JSON of no JSON":      {repo.JSONContains(postTitle, 1), "JSONContains: column title (string) is not tagged json"},
