@@ -89,10 +89,8 @@ func holdsNull(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		return true
-	case reflect.Struct: // sql.NullString does, a decimal does not
-		return isNull(reflect.Zero(t).Interface())
 	}
-	return false
+	return isNull(reflect.Zero(t).Interface()) // sql.NullString does, a decimal does not
 }
 
 // isNull reports whether pgx sends v as NULL.
@@ -103,15 +101,20 @@ func isNull(v any) bool {
 	rv := reflect.ValueOf(v)
 	switch rv.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
-		return rv.IsNil()
-	case reflect.Struct: // pgtype.Range, sql.NullString, pgtype.Text, …
-		if n, ok := v.(interface{ IsNull() bool }); ok {
-			return n.IsNull()
+		if rv.IsNil() {
+			return true
 		}
-		if valuer, ok := v.(driver.Valuer); ok {
-			value, err := valuer.Value()
-			return err == nil && value == nil
+	case reflect.Array: // an own uuid: its text is not made for nothing
+		if !rv.IsZero() {
+			return false
 		}
+	}
+	switch v := v.(type) {
+	case interface{ IsNull() bool }: // pgtype.Range, a composite
+		return v.IsNull()
+	case driver.Valuer: // sql.NullString, pgtype.Text, a string type that is NULL when empty, …
+		value, err := v.Value()
+		return err == nil && value == nil
 	}
 	return false
 }
@@ -163,6 +166,9 @@ func convertible(t reflect.Type) bool {
 // isArray reports whether pgx sends values of t as an array: a slice that is
 // neither bytes, nor a multirange, nor a type that says itself what it is.
 func isArray(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 &&
 		!t.Implements(valuerType) && !t.Implements(multirangeType)
 }
