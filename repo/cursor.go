@@ -38,9 +38,9 @@ func signature[T any](t *table, order []Order[T]) string {
 func sealCursor(sign string, values []reflect.Value) (string, error) {
 	plain := make([]any, len(values))
 	for i, v := range values {
-		plain[i] = v.Interface()
-		if t := basic(v.Type()); t != nil {
-			plain[i] = v.Convert(t).Interface()
+		var err error
+		if plain[i], err = stored(v); err != nil {
+			return "", fmt.Errorf("Page: cursor: %w", err)
 		}
 	}
 	text, err := json.Marshal(plain)
@@ -63,15 +63,10 @@ func openCursor(cursor, sign string, types []reflect.Type) ([]any, error) {
 	}
 	values := make([]any, len(types))
 	for i, t := range types {
-		stored := t
-		if b := basic(t); b != nil {
-			stored = b
-		}
-		v := reflect.New(stored)
-		if string(texts[i]) == "null" || json.Unmarshal(texts[i], v.Interface()) != nil {
+		var ok bool
+		if values[i], ok = restored(texts[i], t); !ok {
 			return nil, ErrCursor
 		}
-		values[i] = v.Elem().Convert(t).Interface()
 	}
 	return values, nil
 }
