@@ -184,7 +184,10 @@ func decoderOf(types *pgtype.Map, field *pgconn.FieldDescription, target any) de
 	case pgtype.DateCodec:
 		return decoderFor(4, target, dates)
 	case pgtype.UUIDCodec:
-		return decoderFor(16, target, uuids)
+		if d := decoderFor(16, target, uuids); d.read != nil {
+			return d
+		}
+		return uuidDecoder(target)
 	case pgtype.ByteaCodec:
 		if _, ok := target.(*[]byte); ok {
 			return decoder{read: bytea}

@@ -24,7 +24,7 @@ var decoded = []struct {
 	{[]uint32{pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID}, []func() any{target[string], target[*string]}},
 	{[]uint32{pgtype.ByteaOID}, []func() any{target[[]byte]}},
 	{[]uint32{pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID}, []func() any{target[time.Time], target[*time.Time]}},
-	{[]uint32{pgtype.UUIDOID}, []func() any{target[[16]byte], target[*[16]byte]}},
+	{[]uint32{pgtype.UUIDOID}, []func() any{target[[16]byte], target[*[16]byte], target[uid], target[*uid]}},
 }
 
 func target[V any]() any { return new(V) }
