@@ -142,7 +142,9 @@ func JSONHasKeys[T, V any](c Column[T, V], keys ...string) Condition[T] {
 	return c.operator("::jsonb ?& ", "::text[]", append([]string{}, keys...))
 }
 
-// JSONPath is true of rows in whose column, tagged json, a path finds something.
+// JSONPath is true of rows in whose column, tagged json, a path finds something. In
+// a document that it does not fit, such as one without a key that a strict path
+// names, it finds nothing.
 // Values from outside belong into vars, never into the path:
 //
 //	repo.JSONPath(settings, `$.limits[*] ? (@ > $max)`, map[string]any{"max": 10})
@@ -160,7 +162,8 @@ func JSONPath[T, V any](c Column[T, V], path string, vars map[string]any) Condit
 		return fail[T](fmt.Errorf("JSONPath: column %s: %w", c.f.name, err))
 	}
 	frag := &fragment{
-		parts: []string{"jsonb_path_exists(" + c.f.quoted + "::jsonb, ", "::jsonpath, ", "::jsonb)"}, params: []int{1, 2}, count: 2,
+		// silent: as @? is, a path that does not fit a document finds nothing in it
+		parts: []string{"jsonb_path_exists(" + c.f.quoted + "::jsonb, ", "::jsonpath, ", "::jsonb, true)"}, params: []int{1, 2}, count: 2,
 	}
 	return Condition[T]{&node{kind: source, more: &more{frag: frag, args: []any{path, string(text)}}}}
 }

@@ -105,6 +105,9 @@ func TestOperatorsInEveryExecMode(t *testing.T) {
 				"json path":               {repo.JSONPath(postSettings, `$.limits[*] ? (@ > 10)`, nil), []int{1}},
 				"json path with vars":     {repo.JSONPath(postSettings, `$.limits[*] ? (@ > $max)`, map[string]any{"max": 10}), []int{1}},
 				"json path finds nothing": {repo.JSONPath(postSettings, `$.limits[*] ? (@ > $max)`, map[string]any{"max": 20}), nil},
+				"json path, strict":       {repo.JSONPath(postSettings, `strict $.limits[*] ? (@ > 10)`, nil), []int{1}},
+				"json path, strict, vars": {repo.JSONPath(postSettings, `strict $.limits[*] ? (@ > $max)`, map[string]any{"max": 10}), []int{1}},
+				"json path, odd items":    {repo.JSONPath(postSettings, `$.theme.double() ? (@ > $max)`, map[string]any{"max": 10}), nil},
 				"search":                  {repo.Search(postTitle, "english", "fox"), []int{1}},
 				"search, not stemmed":     {repo.Search(postTitle, "simple", "fox"), nil},
 				"search by schema":        {repo.Search(postTitle, "pg_catalog.english", `"quick fox" or dog`), []int{1, 3}},
@@ -167,6 +170,9 @@ func TestOperatorMisuse(t *testing.T) {
 	}
 	_, err := posts.Where(repo.JSONPath(postSettings, "$.", nil)).All(t.Context())
 	wantError(t, err, "repo: posts: ", "jsonpath")
+	insert(t, posts, post{ID: 1, Settings: map[string]any{"n": 1}})
+	_, err = posts.Where(repo.JSONPath(postSettings, "$.n ? (@ > $max)", map[string]any{"min": 1})).All(t.Context())
+	wantError(t, err, "repo: posts: ", `could not find jsonpath variable "max"`)
 	_, err = posts.Where(repo.Search(postTitle, "klingon", "x")).All(t.Context())
 	if !errors.Is(err, pgdbm.ErrUndefined) {
 		t.Errorf("an unknown configuration: %v, want ErrUndefined", err)
