@@ -189,6 +189,9 @@ func GroupBy[Row, T any](ctx context.Context, q Query[T], parts ...Grouping[T]) 
 	var keys []*field
 	w := t.statement(verbGroup)
 	for i, part := range parts {
+		if part == nil {
+			return nil, t.misuse("GroupBy: part %d is nil; give a column or an aggregate", i+1)
+		}
 		g := part.grouping(nil)
 		switch {
 		case g.f == nil:

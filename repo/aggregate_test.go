@@ -171,6 +171,7 @@ func TestAggregateMisuse(t *testing.T) {
 	var zero repo.Column[sale, int]
 	for want, err := range map[string]error{
 		"GroupBy without columns and aggregates has nothing to return":     group(all),
+		"GroupBy: part 2 is nil; give a column or an aggregate":            group(all, saleCity, nil),
 		"GroupBy cannot sort by id, which has many values in a group; add": group(all.OrderBy(saleID.Asc()), saleCity),
 		"GroupBy locks no rows; drop ForUpdate":                            group(all.ForUpdate(), saleCity),
 		"GroupBy does not take After or Before; they belong to Page":       group(all.After(""), saleCity),

@@ -34,7 +34,7 @@ func (c Column[T, V]) SetSQL(text string, args ...any) Assignment[T] {
 	}
 	frag, err := metaOf(reflect.TypeFor[T]()).fragment(text)
 	if err == nil {
-		err = frag.checkArgs(len(args))
+		err = frag.checkArgs(args)
 	}
 	if err != nil {
 		return Assignment[T]{f: c.f, cause: fmt.Errorf("%s.SetSQL %q: %w", c.f.name, text, err)}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgdbm/pgdbm-go/internal/sqllex"
 )
 
@@ -24,7 +26,7 @@ import (
 func SQL[T any](text string, args ...any) Condition[T] {
 	frag, err := metaOf(reflect.TypeFor[T]()).fragment(text)
 	if err == nil {
-		err = frag.checkArgs(len(args))
+		err = frag.checkArgs(args)
 	}
 	if err != nil {
 		return fail[T](fmt.Errorf("SQL %q: %w", text, err))
@@ -105,9 +107,15 @@ func parseFragment(text string) (*fragment, error) {
 
 var opening = map[string]string{")": "(", "]": "["}
 
-func (f *fragment) checkArgs(n int) error {
-	if n != f.count {
-		return fmt.Errorf("%d placeholders but %d arguments", f.count, n)
+func (f *fragment) checkArgs(args []any) error {
+	if len(args) != f.count {
+		return fmt.Errorf("%d placeholders but %d arguments", f.count, len(args))
+	}
+	for i, arg := range args {
+		switch arg.(type) {
+		case pgx.QueryRewriter, pgx.QueryExecMode, pgx.QueryResultFormats, pgx.QueryResultFormatsByOID: // pgx keeps it, and what is left is out of step
+			return fmt.Errorf("argument %d is a %T, which is an instruction to pgx and no value; write $1, $2 and their values in this order", i+1, arg)
+		}
 	}
 	return nil
 }

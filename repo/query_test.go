@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
 )
@@ -125,6 +127,9 @@ func TestMisuse(t *testing.T) {
 		"sql empty":          {read(all.Where(repo.SQL[user](" -- x"))), "is empty"},
 		"sql too few":        {read(all.Where(repo.SQL[user]("age = $1"))), "1 placeholders but 0 arguments"},
 		"sql too many":       {read(all.Where(repo.SQL[user]("age = 1", 2))), "0 placeholders but 1 arguments"},
+		"sql named":          {read(all.Where(repo.SQL[user]("age = $1", pgx.NamedArgs{"a": 1}))), `SQL "age = $1": argument 1 is a pgx.NamedArgs, which is an instruction to pgx and no value; write $1, $2 and their values in this order`},
+		"sql exec mode":      {read(all.Where(one, repo.SQL[user]("age = $1", pgx.QueryExecModeExec))), "argument 1 is a pgx.QueryExecMode, which is an instruction to pgx"},
+		"set sql named":      {update(all.Where(one), userAge.SetSQL("$1", pgx.NamedArgs{})), "argument 1 is a pgx.NamedArgs"},
 		"sql gap":            {read(all.Where(repo.SQL[user]("age = $2", 1, 2))), "$2 is used but not every placeholder before it"},
 		"sql zero":           {read(all.Where(repo.SQL[user]("age = $0", 1))), "$0 is not a placeholder"},
 		"set sql":            {update(all.Where(one), userAge.SetSQL("1, email = 'x'")), `age.SetSQL "1, email = 'x'": "," at offset 1: a fragment is one expression`},
