@@ -5,7 +5,7 @@
 //
 // It starts a private PostgreSQL, which it reaches through TCP, or uses the one that
 // -dsn names, where it makes and drops a schema named bench_libraries. With -replay
-// it measures the client alone. The report is Markdown.
+// it measures the client alone, with -delay as over a network. The report is Markdown.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"runtime/pprof"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,6 +36,7 @@ func main() {
 	flag.StringVar(&o.run, "run", ".", "regular expression of the operations")
 	flag.StringVar(&o.against, "against", ".", "regular expression of the libraries; pgx always runs")
 	flag.BoolVar(&o.replay, "replay", false, "measure the client alone, on answers that the server gave once: pgx and this repository only")
+	flag.DurationVar(&o.delay, "delay", 0, "how much later the server gets what it is sent, as if it were far away: pgx and this repository only")
 	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of everything that is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -51,6 +53,7 @@ type options struct {
 	dsn          string
 	run, against string
 	replay       bool
+	delay        time.Duration
 	profile      string
 }
 
@@ -94,11 +97,17 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, table.drop(context.WithoutCancel(ctx))) }()
-	m := &meter{table: table, rounds: o.rounds}
+	m := &meter{table: table, replays: o.replay, rounds: o.rounds}
 	if o.replay {
-		m.tapes, commits = map[Library]*tape{}, "replayed like all answers"
+		commits = "replayed like all answers"
 	}
-	err = m.open(ctx, o.dsn, library)
+	if o.delay > 0 {
+		commits += fmt.Sprintf(", the server %s away", o.delay)
+	}
+	if o.replay || o.delay > 0 {
+		m.tapes = map[Library]*tape{}
+	}
+	err = m.open(ctx, o.dsn, o.delay, library)
 	defer func() {
 		for _, l := range m.libraries {
 			l.Close()
@@ -130,7 +139,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 }
 
 // open connects the libraries; the first one is hand-written pgx.
-func (m *meter) open(ctx context.Context, dsn string, wanted *regexp.Regexp) error {
+func (m *meter) open(ctx context.Context, dsn string, delay time.Duration, wanted *regexp.Regexp) error {
 	untaped := func(open func(context.Context, string) (Library, error)) func(context.Context, string, *tape) (Library, error) {
 		return func(ctx context.Context, dsn string, _ *tape) (Library, error) { return open(ctx, dsn) }
 	}
@@ -150,7 +159,7 @@ func (m *meter) open(ctx context.Context, dsn string, wanted *regexp.Regexp) err
 		}
 		var t *tape
 		if m.tapes != nil {
-			t = new(tape)
+			t = &tape{delay: delay}
 		}
 		opened, err := l.open(ctx, dsn, t)
 		if err != nil {

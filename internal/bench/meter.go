@@ -16,7 +16,8 @@ import (
 type meter struct {
 	table     *table
 	libraries []Library
-	tapes     map[Library]*tape // nil: there is a server
+	tapes     map[Library]*tape // nil: nothing is between the libraries and the server
+	replays   bool
 	rounds    int
 }
 
@@ -39,7 +40,7 @@ type result struct {
 func (m *meter) all(ctx context.Context, wanted *regexp.Regexp) ([]result, error) {
 	var results []result
 	for _, op := range operations {
-		if !wanted.MatchString(op.name) || m.tapes != nil && !op.replays {
+		if !wanted.MatchString(op.name) || m.replays && !op.replays {
 			continue
 		}
 		r, err := m.one(ctx, op)
@@ -78,8 +79,8 @@ func (m *meter) one(ctx context.Context, op operation) (result, error) {
 
 // turn measures one library doing an operation many times.
 func (m *meter) turn(ctx context.Context, l Library, op operation) (s sample, err error) {
-	if t := m.tapes[l]; t != nil {
-		s, err = m.replay(ctx, l, op, t)
+	if m.replays {
+		s, err = m.replay(ctx, l, op, m.tapes[l])
 	} else if do, failed := op.prepare(ctx, m.table, l, op.times); failed != nil {
 		err = failed
 	} else {

@@ -13,6 +13,7 @@ import (
 // answered again, at once, whatever is asked. What is left is the client's own
 // work, which is measured to a hundredth where a server's pace hides it.
 type tape struct {
+	delay   time.Duration // of what is sent to the server, as if it were far away
 	mode    tapeMode
 	answers [][]byte // in the order in which they were read
 	next    int      // of answers
@@ -69,6 +70,7 @@ func (c taped) Write(b []byte) (int, error) {
 	if c.tape.mode == replaying {
 		return len(b), nil
 	}
+	time.Sleep(c.tape.delay)
 	return c.Conn.Write(b)
 }
 
@@ -89,7 +91,7 @@ func (m *meter) replay(ctx context.Context, l Library, op operation, t *tape) (s
 	if err != nil {
 		return s, err
 	}
-	defer func() { *t = tape{} }()
+	defer func() { *t = tape{delay: t.delay} }()
 	for i := range warm + 1 {
 		if i == warm {
 			t.mode = recording
