@@ -171,6 +171,27 @@ func BenchmarkPartialUpdate(b *testing.B) {
 	})
 }
 
+// Half of the rows are there already.
+func BenchmarkUpsert(b *testing.B) {
+	users, pool, _ := benchSetup(b)
+	ctx := b.Context()
+	n := 0
+	next := func() user {
+		n++
+		return user{Email: fmt.Sprint("up", n/2), Age: 5, Nick: new("x")}
+	}
+	compare(b, func() error {
+		u := next()
+		_, err := users.Upsert(ctx, &u, userEmail)
+		return err
+	}, func() error {
+		u, inserted := next(), false
+		return pool.QueryRow(ctx, "insert into app.users as t (email, age, nick, version, updated_at) values ($1, $2, $3, 1, now()) on conflict (email) where deleted_at is null "+
+			"do update set age = excluded.age, nick = excluded.nick, version = t.version + 1, updated_at = now() returning "+columns+", xmax = 0",
+			u.Email, u.Age, u.Nick).Scan(append(u.targets(), &inserted)...)
+	})
+}
+
 func BenchmarkInsertAll1000(b *testing.B) {
 	users, pool, _ := benchSetup(b)
 	ctx := b.Context()

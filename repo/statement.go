@@ -111,7 +111,7 @@ func (t *table) head(v verb) (string, string) {
 	case verbInsert, verbInsertAll:
 		return "insert into " + t.ref, " returning " + t.meta.columns
 	case verbUpsert:
-		return "insert into " + t.ref + " as t", " returning " + t.meta.columns + ", t.xmax = 0"
+		return "insert into " + t.ref + " as t", " returning " + t.meta.columns + ", current_setting('pgdbm.updated', true) is distinct from $1"
 	case verbUpsertAll:
 		return "insert into " + t.ref + " as t", ""
 	case verbGroup:
@@ -131,7 +131,11 @@ func (t *table) text(shape []byte) string {
 	if v == verbInsert || v == verbUpsert {
 		var marks []byte
 		marks, rest = rest[:len(t.meta.autos)], rest[len(t.meta.autos):]
-		head += t.row(marks)
+		before := 0
+		if v == verbUpsert {
+			before = 1 // see noteUpdate
+		}
+		head += t.row(marks, before)
 	}
 	s := head + string(rest) + tail
 	t.texts.put(string(shape), s)

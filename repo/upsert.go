@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"reflect"
 	"slices"
@@ -49,10 +50,12 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 		return false, r.t.misuse("Upsert: the row is nil")
 	}
 	w := r.t.statement(verbUpsert)
+	w.args = append(w.args, rand.Text()) // $1, see noteUpdate
 	if err := r.t.writeRow(w, reflect.ValueOf(row).Elem()); err != nil {
 		return false, r.t.wrap(err)
 	}
 	r.writeUpdateThere(w, on)
+	r.t.noteUpdate(w)
 	text, args, err := w.build(r.t)
 	if err != nil {
 		return false, err
@@ -66,6 +69,19 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 	default:
 		return false, r.t.misuse("Upsert: the database stored no row; a trigger or rule discards it")
 	}
+}
+
+// noteUpdate writes a condition of the update that is always true and leaves a
+// mark, which no other statement of the transaction has, for RETURNING to look at:
+// see [table.head]. The usual way to know an inserted row, xmax = 0, is an error in
+// partitions whose columns are in another order than their table's, and in views.
+func (t *table) noteUpdate(w *statement) {
+	if t.meta.soft == nil {
+		w.text(" where")
+	} else {
+		w.text(" and")
+	}
+	w.text(" set_config('pgdbm.updated', $1, true) is not null")
 }
 
 // InsertMissing stores a row unless one with the same values in the columns of a

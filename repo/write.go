@@ -65,10 +65,9 @@ func (t *table) writeRow(w *statement, row reflect.Value) error {
 	return nil
 }
 
-// row returns the text that writeRow stands for.
-func (t *table) row(marks []byte) string {
+// row returns the text that writeRow stands for, behind so many other arguments.
+func (t *table) row(marks []byte, n int) string {
 	var columns, values []string
-	n := 0
 	for _, f := range t.meta.fields {
 		if f.opts.has(optAuto) {
 			mark := marks[0]
