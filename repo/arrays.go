@@ -1,12 +1,10 @@
 package repo
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -19,49 +17,16 @@ import (
 //	insert into t ("id", "mood") select u.c1, u.c2::mood
 //	from unnest($1::bigint[], $2::text[]) with ordinality as u (c1, c2, n) order by u.n
 //
-// The types come from the catalog, asked for once per repository. Where pgx can
+// The types come from the catalog, asked for once per repository; see relation. Where pgx can
 // send an array of the column's type whatever the exec mode, it does; everything
 // else (enums, arrays, JSON, numeric, …) travels as text and is cast for each row.
 
-// errNoArray says that the values of a column cannot be sent as an array.
-var errNoArray = errors.New("cannot be sent as an array")
-
-// columnType is the type of a column of the database.
-type columnType struct {
-	Name string `db:"name"` // of the column
-	OID  uint32 `db:"oid"`
-	Type string `db:"type"` // as in a cast
-}
-
-// catalog remembers the types of a table's columns.
-type catalog struct {
-	types atomic.Pointer[map[string]columnType]
-}
-
-const typesSQL = `select attname::text as name, atttypid as oid, format_type(atttypid, -1) as type
-	from pg_attribute where attrelid = '%s'::regclass and attnum > 0 and not attisdropped`
-
-// columnTypes returns the types of the table's columns.
-func (r *Repository[T]) columnTypes(ctx context.Context) (map[string]columnType, error) {
-	if types := r.catalog.types.Load(); types != nil {
-		return *types, nil
-	}
-	list, err := pgdbm.FetchAll[columnType](ctx, r.db, fmt.Sprintf(typesSQL, r.t.ref))
-	if err != nil {
-		return nil, r.t.wrap(err)
-	}
-	types := make(map[string]columnType, len(list))
-	for _, c := range list {
-		types[c.Name] = c
-	}
-	for _, f := range r.t.meta.fields {
-		if _, ok := types[f.name]; !ok {
-			return nil, r.t.misuse("the table has no column %q (field %s)", f.name, f.path)
-		}
-	}
-	r.catalog.types.Store(&types)
-	return types, nil
-}
+// errNoArray says that the values of a column cannot be sent as an array, errNoValue
+// that one of them cannot.
+var (
+	errNoArray = errors.New("cannot be sent as an array")
+	errNoValue = errors.New("a value cannot be encoded")
+)
 
 // chunk is the arrays of some rows, all of which send the same columns.
 type chunk struct {
@@ -72,10 +37,11 @@ type chunk struct {
 
 // chunks divides rows into statements: by what they send (an auto column may be
 // set in some of them), and by their number.
-func (r *Repository[T]) chunks(ctx context.Context, rows []T, size int) ([]chunk, error) {
-	types, err := r.columnTypes(ctx)
-	if err != nil {
-		return nil, err
+func (r *Repository[T]) chunks(rows []T, rel *relation, size int) ([]chunk, error) {
+	for _, f := range r.t.meta.fields {
+		if _, ok := rel.types[f.name]; !ok {
+			return nil, r.t.misuse("the table has no column %q (field %s)", f.name, f.path)
+		}
 	}
 	var (
 		groups  []*group
@@ -100,7 +66,7 @@ func (r *Repository[T]) chunks(ctx context.Context, rows []T, size int) ([]chunk
 	}
 	for _, g := range groups {
 		for part := range slices.Chunk(g.rows, size) {
-			c, err := newChunk(r.t, types, g.mask, part)
+			c, err := newChunk(r.t, rel.types, g.mask, part)
 			if err != nil {
 				return nil, err
 			}
@@ -171,7 +137,7 @@ func (c *chunk) write(w *statement) {
 		if column.text {
 			w.text("::text[]")
 		} else {
-			w.text("::" + column.typ.Type + "[]")
+			w.text("::" + column.list.typ(column.typ.Type) + "[]")
 		}
 	}
 	for i := range c.columns {
@@ -220,6 +186,9 @@ func (a *array) add(encoder *pgtype.Map, row reflect.Value) error {
 		return nil
 	}
 	text, err := encoder.Encode(a.typ.OID, pgtype.TextFormatCode, arg, nil)
+	if err != nil && encoder.PlanEncode(a.typ.OID, pgtype.TextFormatCode, arg) != nil {
+		return fmt.Errorf("%w: column %s: %w as %s", pgdbm.ErrInvalid, a.f.name, errNoValue, a.typ.Type)
+	}
 	if err != nil {
 		// pgx's error quotes the value
 		return fmt.Errorf("column %s (%s from %s) %w; store the rows one by one in a transaction", a.f.name, a.typ.Type, a.f.typ, errNoArray)
@@ -237,6 +206,19 @@ func (a *array) add(encoder *pgtype.Map, row reflect.Value) error {
 type list interface {
 	add(reflect.Value)
 	array() any
+	typ(column string) string // of the elements, for a column of that type
+}
+
+// typ returns the type that the server converts to the column's: a wide one, so that
+// a column that becomes wide while the program runs keeps what it is sent.
+func (l *values[E]) typ(column string) string {
+	switch any(l.plain).(type) {
+	case []int64:
+		return "bigint"
+	case []float64:
+		return "float8"
+	}
+	return column
 }
 
 // values are values, or pointers to them where some may be NULL.

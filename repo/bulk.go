@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -29,18 +27,23 @@ func (r *Repository[T]) InsertAll(ctx context.Context, rows []T) error {
 		return nil
 	case len(rows) == 1:
 		return r.Insert(ctx, &rows[0])
-	case len(rows) <= maxBatch:
-		return r.insertBatches(ctx, rows)
 	}
-	chunks, err := r.chunks(ctx, rows, maxChunk)
-	if errors.Is(err, errNoArray) {
-		return r.insertBatches(ctx, rows)
+	rel, err := r.relation(ctx)
+	if err != nil {
+		return err
+	}
+	if len(rows) <= maxBatch {
+		return r.outdated(r.insertBatches(ctx, rows, rel.discards))
+	}
+	chunks, err := r.chunks(rows, rel, maxChunk)
+	if errors.Is(err, errNoArray) || errors.Is(err, errNoValue) {
+		return r.outdated(r.insertBatches(ctx, rows, rel.discards))
 	}
 	if err != nil {
-		return r.t.wrap(err)
+		return r.outdated(r.t.wrap(err))
 	}
 	stored := make([]T, len(rows))
-	err = r.atomically(ctx, len(chunks) > 1, func(r *Repository[T]) error {
+	err = r.atomically(ctx, len(chunks) > 1 || rel.discards, func(r *Repository[T]) error {
 		for _, c := range chunks {
 			if err := r.insertChunk(ctx, c, rows, stored); err != nil {
 				return err
@@ -52,15 +55,6 @@ func (r *Repository[T]) InsertAll(ctx context.Context, rows []T) error {
 		copy(rows, stored)
 	}
 	return r.outdated(err)
-}
-
-// outdated forgets the types of the columns if err may come from a change of
-// them.
-func (r *Repository[T]) outdated(err error) error {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pg.Code, "42") {
-		r.catalog.types.Store(nil)
-	}
-	return err
 }
 
 // atomically runs fn in a transaction if it needs one.
@@ -112,9 +106,9 @@ func (t *table) discarded(method string) error {
 }
 
 // insertBatches stores rows by single statements, many in a round trip.
-func (r *Repository[T]) insertBatches(ctx context.Context, rows []T) error {
+func (r *Repository[T]) insertBatches(ctx context.Context, rows []T, discards bool) error {
 	stored := make([]T, len(rows))
-	err := r.atomically(ctx, len(rows) > maxChunk, func(r *Repository[T]) error {
+	err := r.atomically(ctx, len(rows) > maxChunk || discards, func(r *Repository[T]) error {
 		for from := 0; from < len(rows); from += maxChunk {
 			to := min(from+maxChunk, len(rows))
 			if err := r.insertBatch(ctx, rows[from:to], stored[from:to]); err != nil {
@@ -153,5 +147,9 @@ func (r *Repository[T]) insertBatch(ctx context.Context, rows, stored []T) error
 			return reader.one(&stored[i])
 		})
 	}
-	return r.t.wrap(pgdbm.Classify(r.db.SendBatch(ctx, &b).Close()))
+	err := r.db.SendBatch(ctx, &b).Close()
+	if ours, ok := errors.AsType[*failure](err); ok {
+		return ours
+	}
+	return r.t.wrap(pgdbm.Classify(err))
 }

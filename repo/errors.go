@@ -14,7 +14,8 @@ import (
 // belongs to another order.
 var ErrCursor = errors.New("bad cursor")
 
-// failure is an error of a repository: the text says which, err is the class.
+// failure is an error of a repository: the text says which, err is the class and
+// may be nil.
 type failure struct {
 	text string
 	err  error
@@ -25,7 +26,7 @@ func (f *failure) Unwrap() error { return f.err }
 
 // misuse is an error of the program: it has no class.
 func (t *table) misuse(format string, args ...any) error {
-	return fmt.Errorf("repo: %s: %s", t.name, fmt.Sprintf(format, args...))
+	return &failure{text: fmt.Sprintf("repo: %s: %s", t.name, fmt.Sprintf(format, args...))}
 }
 
 // wrap names the repository in an error of the database, or of the program.

@@ -1,11 +1,16 @@
 package repo_test
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
 )
 
@@ -71,4 +76,26 @@ func TestValuesThatDoNotFit(t *testing.T) {
 	if check(t, err); got != (small{4, -4, ""}) {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// A value that its column cannot hold is the same error, one row or many.
+func TestValuesThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	type total struct {
+		ID  int    `db:"id,key"`
+		Sum uint64 `db:"sum"`
+	}
+	totals := newRepo[total](t, open(t, `create table {{tables.totals}} (id int primary key, sum bigint not null)`), "totals")
+	row := total{1, math.MaxUint64}
+	_, upsert := totals.UpsertAll(t.Context(), make20(row))
+	_, missing := totals.InsertAllMissing(t.Context(), make20(row))
+	for name, err := range map[string]error{
+		"Insert": totals.Insert(t.Context(), &row), "InsertAll": totals.InsertAll(t.Context(), make20(row)),
+		"UpsertAll": upsert, "InsertAllMissing": missing,
+	} {
+		if !errors.Is(err, pgdbm.ErrInvalid) || strings.Contains(fmt.Sprint(err), "1844") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wantError(t, upsert, "repo: totals: invalid value: column sum: a value cannot be encoded as bigint")
 }

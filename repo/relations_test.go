@@ -1,8 +1,10 @@
 package repo_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
@@ -57,5 +59,103 @@ func TestUpsertTellsInsertedFromUpdated(t *testing.T) {
 				check(t, err)
 			}
 		})
+	}
+}
+
+// Rows that a trigger discards are an error, and then none is stored.
+func TestAllOrNoneWhereATriggerDiscardsRows(t *testing.T) {
+	t.Parallel()
+	db := open(t, relations)
+	run(t, db, `create function {{schema}}.discard() returns trigger language plpgsql as 'begin return case when new.id % 5 <> 3 then new end; end'`)
+	for table, on := range map[string]string{"plain": "plain", "seen": "plain", "parts": "parts_1"} { // of a partition alone, too
+		run(t, db, `create or replace trigger discard before insert on {{tables.`+on+`}} for each row execute function {{schema}}.discard()`)
+		rows := newRepo[named](t, db, table)
+		for _, n := range []int{4, 50, 6000} {
+			if n > 2000 && table == "parts" {
+				continue // it has no place for them
+			}
+			list := make([]named, n)
+			for i := range list {
+				list[i] = named{ID: i + 1, Name: new("x")}
+			}
+			err := rows.InsertAll(t.Context(), list)
+			wantError(t, err, "InsertAll: the database did not store every row; a trigger or rule discards some")
+			wantOnce(t, err, "repo: ")
+			_, err = rows.UpsertAll(t.Context(), list)
+			wantError(t, err, "UpsertAll: the database did not store every row; a trigger or rule discards some")
+			wantOnce(t, err, "repo: ")
+			if some, err := rows.Where().Exists(t.Context()); err != nil || some {
+				t.Errorf("%s: some of %d rows are stored: %v", table, n, err)
+			}
+		}
+		if m, err := rows.InsertAllMissing(t.Context(), []named{{ID: 1}, {ID: 3}}); err != nil || m != 1 {
+			t.Errorf("%s: %d rows, %v", table, m, err)
+		}
+		_, err := rows.Where(repo.And[named]()).Purge(t.Context())
+		check(t, err)
+	}
+}
+
+// A trigger that came later is noticed once it discards something.
+func TestAllOrNoneOnceATriggerDiscardedRows(t *testing.T) {
+	t.Parallel()
+	db := open(t, relations)
+	rows := newRepo[named](t, db, "plain")
+	check(t, rows.InsertAll(t.Context(), []named{{ID: 1}, {ID: 2}}))
+	run(t, db, `create function {{schema}}.discard() returns trigger language plpgsql as 'begin return case when new.id % 5 <> 3 then new end; end'`)
+	run(t, db, `create trigger discard before insert on {{tables.plain}} for each row execute function {{schema}}.discard()`)
+	wantError(t, rows.InsertAll(t.Context(), []named{{ID: 3}, {ID: 4}}), "did not store every row")
+	wantError(t, rows.InsertAll(t.Context(), []named{{ID: 13}, {ID: 14}}), "did not store every row")
+	if some, err := rows.Where(repo.SQL[named]("id > 10")).Exists(t.Context()); err != nil || some {
+		t.Errorf("some rows are stored: %v", err)
+	}
+}
+
+func wantOnce(tb testing.TB, err error, part string) {
+	tb.Helper()
+	if n := strings.Count(fmt.Sprint(err), part); n != 1 {
+		tb.Errorf("%d times %q in %v", n, part, err)
+	}
+}
+
+// A migration changes the types of columns under a running program.
+func TestBulkWritesAfterAChangeOfTypes(t *testing.T) {
+	t.Parallel()
+	type measure struct {
+		ID    int     `db:"id,key"`
+		Count int64   `db:"count"`
+		Value float64 `db:"value"`
+		Mood  mood    `db:"mood"`
+	}
+	db := open(t, `create table {{tables.measures}} (id int primary key, count int not null, value real not null, mood text not null)`)
+	measures := newRepo[measure](t, db, "measures")
+	rows := make([]measure, 20)
+	fill := func() []measure {
+		for i := range rows {
+			rows[i] = measure{i, 1 << 40, 1.0 / 3, "ok"}
+		}
+		return rows
+	}
+	if _, err := measures.UpsertAll(t.Context(), fill()); !errors.Is(err, pgdbm.ErrInvalid) {
+		t.Errorf("got %v, want ErrInvalid", err)
+	}
+	rows[0].Count = 5
+	if _, err := measures.UpsertAll(t.Context(), rows[:1]); err != nil {
+		t.Error(err)
+	}
+	run(t, db, `alter table {{tables.measures}} alter count type bigint, alter value type float8`)
+	_, err := measures.UpsertAll(t.Context(), fill())
+	check(t, err)
+	got, err := measures.Get(t.Context(), 7)
+	if check(t, err); got != rows[7] {
+		t.Errorf("got %+v", got)
+	}
+	run(t, db, `create type {{schema}}.mood as enum ('ok');
+		alter table {{tables.measures}} alter mood type {{schema}}.mood using mood::{{schema}}.mood`)
+	if _, err := measures.UpsertAll(t.Context(), rows); err == nil {
+		t.Error("text is an enum")
+	}
+	if _, err := measures.UpsertAll(t.Context(), rows); err != nil {
+		t.Errorf("the old type is remembered: %v", err)
 	}
 }

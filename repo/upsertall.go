@@ -17,7 +17,7 @@ import (
 // Two rows for one place are [pgdbm.ErrConflict], as is a soft-deleted row in
 // the way. Everything is one statement with one array for each column.
 func (r *Repository[T]) UpsertAll(ctx context.Context, rows []T, on ...Target[T]) (int64, error) {
-	n, err := r.storeAll(ctx, rows, r.t.meta.soft != nil, "UpsertAll", func(w *statement) { r.writeUpdateThere(w, on) },
+	n, err := r.storeAll(ctx, rows, true, "UpsertAll", func(w *statement) { r.writeUpdateThere(w, on) },
 		func(n int64) error {
 			switch {
 			case n == int64(len(rows)):
@@ -39,17 +39,22 @@ func (r *Repository[T]) InsertAllMissing(ctx context.Context, rows []T, on ...Ta
 }
 
 // storeAll stores rows as arrays; conflict writes what happens to those that are
-// there already, and check may refuse the number of those that were stored.
-func (r *Repository[T]) storeAll(ctx context.Context, rows []T, atomic bool, method string, conflict func(*statement), check func(int64) error) (int64, error) {
+// there already, and check may refuse the number of those that were stored, if
+// all of them are to be.
+func (r *Repository[T]) storeAll(ctx context.Context, rows []T, all bool, method string, conflict func(*statement), check func(int64) error) (int64, error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
-	chunks, err := r.chunks(ctx, rows, len(rows))
+	rel, err := r.relation(ctx)
 	if err != nil {
-		return 0, r.t.wrap(err)
+		return 0, err
+	}
+	chunks, err := r.chunks(rows, rel, len(rows))
+	if err != nil {
+		return 0, r.outdated(r.t.wrap(err))
 	}
 	var n int64
-	err = r.atomically(ctx, len(chunks) > 1 || atomic, func(r *Repository[T]) error {
+	err = r.atomically(ctx, len(chunks) > 1 || all && (rel.discards || r.t.meta.soft != nil), func(r *Repository[T]) error {
 		for _, c := range chunks {
 			stored, err := r.storeChunk(ctx, c, method, conflict)
 			if err != nil {
