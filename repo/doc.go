@@ -34,7 +34,7 @@
 //	version     an integer that counts the updates of the row; see [Repository.Update]
 //	softdelete  the time of deletion, NULL for a live row; see [Repository.Delete]
 //	touch       set to now(), the database's clock, on every write
-//	json        any Go value, stored as json or jsonb
+//	json        any Go value, stored as json or jsonb; text that is JSON needs no option
 //
 // A struct is one column, not a nested one, if it is tagged json, if pgx reads it
 // as a value (it implements sql.Scanner, driver.Valuer or one of pgtype's

@@ -158,6 +158,14 @@ func oneColumn(t reflect.Type) bool {
 	return true
 }
 
+// isText reports whether pgx reads JSON into t as it is written.
+func isText(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t == reflect.TypeFor[string]() || t == reflect.TypeFor[[]byte]()
+}
+
 // convertible reports whether plain may change values of t.
 func convertible(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && isEnum(t.Elem())

@@ -207,6 +207,9 @@ func (r *tagReader) field(sf reflect.StructField, prefix, path string, index []i
 		wrong(fmt.Errorf("%q cannot name a column", name))
 		return
 	}
+	if opts.has(optJSON) && isText(sf.Type) {
+		wrong(fmt.Errorf("%s is read as the text of the JSON itself, but would be written as a JSON string; drop the option for such text, or use json.RawMessage, or a string type of its own for JSON strings", sf.Type))
+	}
 	f := newField(joinDot(prefix, name), path, index, sf.Type, opts)
 	f.pointers = pointers
 	if r.claim(f.name, path) {

@@ -73,6 +73,15 @@ func TestTagMistakes(t *testing.T) {
 			ID int    `db:"id,key"`
 			A  nested `db:"a,auto"`
 		}](t, "t"), []string{"field A: option auto does not apply to a struct of columns"}},
+		"text as JSON": {newError[struct {
+			ID int      `db:"id,key"`
+			A  string   `db:"a,json"`
+			B  *[]byte  `db:"b,json"`
+			C  **string `db:"c,json"`
+		}](t, "t"), []string{
+			"field A: string is read as the text of the JSON itself, but would be written as a JSON string; drop the option for such text, or use json.RawMessage, or a string type of its own for JSON strings",
+			"field B: *[]uint8 is read as the text", "field C: **string is read as the text",
+		}},
 		"recursive": {newError[loop](t, "t"), []string{"field Next: repo_test.loop contains itself"}},
 		"embedded pointer to unexported": {newError[struct {
 			ID int `db:"id,key"`

@@ -253,6 +253,50 @@ func TestJSONNullIsNotSQLNull(t *testing.T) {
 	}
 }
 
+// JSON that is not a document, one row and many; nil is NULL, as everywhere.
+func TestJSONScalars(t *testing.T) {
+	t.Parallel()
+	type doc struct {
+		ID   int             `db:"id,key"`
+		Any  any             `db:"any,json"`
+		Mood mood            `db:"mood,json"`
+		Flag *bool           `db:"flag,json"`
+		List []int           `db:"list,json"`
+		At   time.Time       `db:"at,json"`
+		Text string          `db:"text"` // the JSON itself
+		Raw  json.RawMessage `db:"raw"`
+		Data []byte          `db:"data"`
+	}
+	docs := newRepo[doc](t, open(t, `create table {{tables.docs}} (id int primary key, "any" jsonb, mood jsonb not null, flag json,
+		list jsonb, at jsonb not null, text jsonb not null, raw jsonb, data json)`), "docs")
+	check(t, docs.Verify(t.Context()))
+	at := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
+	for id, want := range map[int]doc{
+		1: {0, "a string", "ok", new(true), []int{}, at, `"x"`, json.RawMessage(`"y"`), []byte(`"z"`)},
+		2: {0, 1.5, "", nil, nil, at, `1`, nil, nil},
+		3: {0, nil, "null", new(false), []int{1}, at, `null`, json.RawMessage(`null`), []byte(`{}`)},
+	} {
+		want.ID = id
+		one, many := want, make([]doc, 20)
+		check(t, docs.Insert(t.Context(), &one))
+		check(t, docs.Update(t.Context(), &one))
+		for i := range many {
+			many[i] = want
+			many[i].ID = 100*id + i
+		}
+		check(t, docs.InsertAll(t.Context(), many))
+		want19 := want
+		want19.ID = 100*id + 19
+		if !reflect.DeepEqual(one, want) || !reflect.DeepEqual(many[19], want19) {
+			t.Errorf("%d: got %+v and %+v, want %+v", id, one, many[19], want)
+		}
+	}
+	n, err := docs.Where(repo.SQL[doc](`"any" is null and list is not null or "any" is not null and flag is null and list is null`)).Count(t.Context())
+	if check(t, err); n != 2*21 {
+		t.Errorf("%d rows", n)
+	}
+}
+
 func TestWhatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	db := open(t, `create table {{tables.docs}} (id int primary key, doc jsonb, n smallint)`)
