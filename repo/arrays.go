@@ -94,7 +94,7 @@ func newChunk(t *table, types map[string]columnType, mask string, rows []int) (c
 			c.touched = append(c.touched, f)
 			continue
 		}
-		if i := slices.Index(t.meta.autos, f); i >= 0 && mask[i] == markLeft {
+		if i := slices.Index(t.meta.autos, f); i >= 0 && mask[i] == markLeft || f.opts.has(optGenerated) {
 			continue
 		}
 		c.columns = append(c.columns, newArray(f, types[f.name], len(rows)))

@@ -95,8 +95,10 @@ type copying[T any] struct {
 func (r *Repository[T]) prepare(c *copying[T]) (err error) {
 	row := reflect.ValueOf(&c.of).Elem()
 	for _, f := range r.t.meta.fields {
-		if f.opts.has(optAuto) && isZero(f.value(row)) {
-			c.left = append(c.left, f)
+		if f.left(row) {
+			if f.opts.has(optAuto) {
+				c.left = append(c.left, f)
+			}
 			continue
 		}
 		c.fields, c.columns = append(c.fields, f), append(c.columns, f.name)

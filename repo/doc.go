@@ -31,6 +31,7 @@
 //
 //	key         part of the primary key
 //	auto        the database fills it in: left out of an INSERT when zero, never updated
+//	generated   never sent: a column GENERATED ALWAYS, or one that a trigger fills
 //	version     an integer that counts the updates of the row; see [Repository.Update]
 //	softdelete  the time of deletion, NULL for a live row; see [Repository.Delete]
 //	touch       set to now(), the database's clock, on every write

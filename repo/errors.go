@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
@@ -37,7 +38,11 @@ func (t *table) wrap(err error) error {
 	if _, ok := errors.AsType[*failure](err); ok {
 		return err
 	}
-	return &failure{"repo: " + t.name + ": " + strings.TrimPrefix(err.Error(), "pgdbm: "), err}
+	text := "repo: " + t.name + ": " + strings.TrimPrefix(err.Error(), "pgdbm: ")
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "428C9" { // GENERATED ALWAYS
+		text += "; leave the field zero, or tag it generated"
+	}
+	return &failure{text, err}
 }
 
 // absent is an error of a class about a row.

@@ -107,7 +107,7 @@ func (m *meta) sort() (errs []error) {
 		if f.opts.has(optAuto) {
 			m.autos = append(m.autos, f)
 		}
-		if f.opts&(optKey|optAuto|optVersion|optSoftDelete|optTouch) == 0 {
+		if f.opts&(optKey|optAuto|optVersion|optSoftDelete|optTouch|optGenerated) == 0 {
 			m.settable = append(m.settable, f)
 		}
 	}

@@ -18,9 +18,10 @@ const (
 	optSoftDelete
 	optTouch
 	optJSON
+	optGenerated
 )
 
-var optionNames = []string{"key", "auto", "version", "softdelete", "touch", "json"} // in the order of the constants
+var optionNames = []string{"key", "auto", "version", "softdelete", "touch", "json", "generated"} // in the order of the constants
 
 // parseTag divides a db tag into the column's name and its options.
 func parseTag(tag string) (name string, opts option, errs []error) {
@@ -49,6 +50,7 @@ var contradictions = []option{
 	optAuto | optVersion, optAuto | optSoftDelete, optAuto | optTouch,
 	optVersion | optSoftDelete, optVersion | optTouch, optVersion | optJSON,
 	optSoftDelete | optTouch, optSoftDelete | optJSON, optTouch | optJSON,
+	optGenerated | optAuto, optGenerated | optVersion, optGenerated | optSoftDelete, optGenerated | optTouch,
 }
 
 func (o option) has(flag option) bool { return o&flag != 0 }

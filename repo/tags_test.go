@@ -68,7 +68,8 @@ func TestTagMistakes(t *testing.T) {
 		"contradictions": {newError[struct {
 			ID int `db:"id,key,version"`
 			A  int `db:"a,auto,auto"`
-		}](t, "t"), []string{"options key and version exclude each other", "option auto is given twice"}},
+			B  int `db:"b,auto,generated"`
+		}](t, "t"), []string{"options key and version exclude each other", "option auto is given twice", "options auto and generated exclude each other"}},
 		"nested options": {newError[struct {
 			ID int    `db:"id,key"`
 			A  nested `db:"a,auto"`

@@ -42,8 +42,8 @@ func (c Column[T, V]) Where(predicate Condition[T]) Target[T] {
 // reads the row back: afterwards *row is what the database holds. On error *row is
 // unchanged.
 //
-// An update leaves the key, the columns of the index and those tagged auto or
-// softdelete as they are; version counts up, touch becomes now(). It does not
+// An update leaves the key, the columns of the index and those tagged auto,
+// generated or softdelete as they are; version counts up, touch becomes now(). It does not
 // look at row's version. A soft-deleted row in the way is [pgdbm.ErrConflict].
 func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (inserted bool, err error) {
 	if row == nil {

@@ -111,8 +111,8 @@ func (c *liveColumn) compare(f *field, types *pgtype.Map) (errs []error) {
 	if c.Table && !c.NotNull && !f.nullable && !f.pointers {
 		wrong("it can be NULL, which field %s %s cannot hold; use *%[3]s, or declare the column NOT NULL", f.path, f.typ)
 	}
-	if c.Generated && !f.opts.has(optAuto) {
-		wrong("the database generates it; tag field %s auto", f.path)
+	if c.Generated && !f.opts.has(optAuto) && !f.opts.has(optGenerated) {
+		wrong("the database generates it; tag field %s auto, or generated if it is never to be sent", f.path)
 	}
 	return errs
 }

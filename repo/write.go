@@ -14,7 +14,7 @@ import (
 
 // Insert stores a new row and reads it back: afterwards *row is what the database
 // holds, defaults included. Fields tagged auto are sent when they are not zero;
-// version starts at 1; touch is now(). On error *row is unchanged.
+// version starts at 1, unless it is set; touch is now(). On error *row is unchanged.
 //
 // A row that is there already is [pgdbm.ErrConflict].
 func (r *Repository[T]) Insert(ctx context.Context, row *T) error {
@@ -46,14 +46,15 @@ const (
 // each that is tagged auto.
 func (t *table) writeRow(w *statement, row reflect.Value) error {
 	for _, f := range t.meta.fields {
+		left := f.left(row)
 		if f.opts.has(optAuto) {
-			if isZero(f.value(row)) {
-				w.shape = append(w.shape, markLeft)
-				continue
+			mark := markSent
+			if left {
+				mark = markLeft
 			}
-			w.shape = append(w.shape, markSent)
+			w.shape = append(w.shape, mark)
 		}
-		if f.opts.has(optTouch) {
+		if left || f.opts.has(optTouch) {
 			continue
 		}
 		arg, err := f.initial(row)
@@ -74,6 +75,9 @@ func (t *table) row(marks []byte, n int) string {
 			if marks = marks[1:]; mark == markLeft {
 				continue
 			}
+		}
+		if f.opts.has(optGenerated) {
+			continue
 		}
 		columns = append(columns, f.quoted)
 		if f.opts.has(optTouch) {
@@ -97,6 +101,11 @@ func (f *field) initial(row reflect.Value) (any, error) {
 	return f.arg(row)
 }
 
+// left reports whether an INSERT leaves the field of a row to the database.
+func (f *field) left(row reflect.Value) bool {
+	return f.opts.has(optGenerated) || f.opts.has(optAuto) && isZero(f.value(row))
+}
+
 func isZero(v reflect.Value) bool { return !v.IsValid() || v.IsZero() }
 
 // separator returns what stands before the i-th part of a list.
@@ -107,8 +116,8 @@ func separator(i int, first string) string {
 	return ", "
 }
 
-// Update stores all columns of the row with row's key, except those tagged auto
-// or softdelete, and reads it back: afterwards *row is what the database holds.
+// Update stores all columns of the row with row's key, except those tagged auto,
+// generated or softdelete, and reads it back: afterwards *row is what the database holds.
 // touch becomes now(). On error *row is unchanged.
 //
 // With a field tagged version the row is stored only if nobody has updated it
