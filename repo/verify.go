@@ -16,8 +16,8 @@ import (
 // Verify compares T with the table, and returns everything about it that would make
 // a method fail sooner or later: a field without a column, a column that Insert
 // would have to fill but no field has, a type that the field cannot take, NULL where
-// the field cannot hold it, a generated column that is not tagged auto, a key that
-// is not unique. It reads the catalog only, in two queries.
+// the field cannot hold it, a generated column that is not tagged auto or generated,
+// an option that the column cannot serve, a key that is not unique. It reads the catalog only, in two queries.
 //
 // Call it when the program starts, after migrating. A table that is not there is
 // [pgdbm.ErrUndefined]. Of a view only the columns and their types are compared.
@@ -32,10 +32,10 @@ func (r *Repository[T]) Verify(ctx context.Context) error {
 	}
 	m, live := r.t.meta, map[string]liveColumn{}
 	names := make([]string, len(columns))
-	table := false
+	table, foreign := false, false
 	for i, c := range columns {
 		live[c.Name], names[i] = c, c.Name
-		table = c.Table
+		table, foreign = c.Table, c.Foreign
 	}
 	var errs []error
 	types := pgtype.NewMap()
@@ -51,11 +51,11 @@ func (r *Repository[T]) Verify(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("the table has no column %q (field %s)%s", f.name, f.path, hint))
 	}
 	for _, c := range columns {
-		if _, mapped := m.byName[c.Name]; !mapped && c.NotNull && !c.Filled && c.Table {
+		if _, mapped := m.byName[c.Name]; !mapped && c.mustBeSent() {
 			errs = append(errs, fmt.Errorf("column %q is NOT NULL without a default, and no field has it: Insert will fail; add the field or the default", c.Name))
 		}
 	}
-	if table && !slices.ContainsFunc(unique, m.isKeyOf) {
+	if table && !foreign && !slices.ContainsFunc(unique, m.isKeyOf) {
 		errs = append(errs, fmt.Errorf("no unique index makes the key unique (%s): Get and Update may reach several rows; add one, or tag the key that the table has",
 			describeKey(m.keys)))
 	}
@@ -85,14 +85,24 @@ type liveColumn struct {
 	Filled    bool // it has a default or is an identity or generated column
 	Generated bool // it takes no value
 	Table     bool // rather than a view
+	Foreign   bool // on another server, which alone knows of keys
+	Triggered bool // a trigger may fill it before it is stored
 }
 
+// The type is what a domain is made of, however many are in between.
 const liveColumnsSQL = `
-	select attname::text as name, case when t.typtype = 'd' then t.typbasetype else a.atttypid end as oid,
-		format_type(a.atttypid, a.atttypmod) as type, t.typtype = 'e' as enum,
-		a.attnotnull or t.typnotnull as not_null, a.atthasdef or a.attidentity <> '' or t.typdefault is not null as filled,
-		a.attgenerated <> '' or a.attidentity = 'a' as generated, c.relkind in ('r', 'p', 'f') as table
+	select attname::text as name, b.oid, format_type(a.atttypid, a.atttypmod) as type, b.enum,
+		a.attnotnull or b.not_null as not_null, a.atthasdef or a.attidentity <> '' or t.typdefault is not null as filled,
+		a.attgenerated <> '' or a.attidentity = 'a' as generated, c.relkind in ('r', 'p', 'f') as table, c.relkind = 'f' as foreign,
+		exists (select from pg_trigger g where g.tgrelid = c.oid and g.tgtype & 7 = 7 and g.tgenabled <> 'D') as triggered
 	from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_type t on t.oid = a.atttypid
+		cross join lateral (
+			with recursive d as (
+				select t.oid, t.typtype, t.typbasetype, t.typnotnull
+				union all select u.oid, u.typtype, u.typbasetype, u.typnotnull from d join pg_type u on u.oid = d.typbasetype where d.typtype = 'd'
+			)
+			select max(oid) filter (where typtype <> 'd') as oid, bool_or(typtype = 'e') as enum, bool_or(typnotnull) as not_null from d
+		) b
 	where a.attrelid = '%s'::regclass and a.attnum > 0 and not a.attisdropped
 	order by a.attnum`
 
@@ -114,7 +124,39 @@ func (c *liveColumn) compare(f *field, types *pgtype.Map) (errs []error) {
 	if c.Generated && !f.opts.has(optAuto) && !f.opts.has(optGenerated) {
 		wrong("the database generates it; tag field %s auto, or generated if it is never to be sent", f.path)
 	}
+	errs = append(errs, c.compareOptions(f)...)
 	return errs
+}
+
+// compareOptions returns what is wrong with a column for the options of its field.
+func (c *liveColumn) compareOptions(f *field) (errs []error) {
+	wrong := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("column %q: "+format, append([]any{c.Name}, args...)...))
+	}
+	if c.mustBeSent() {
+		switch {
+		case f.opts.has(optAuto):
+			wrong("it is NOT NULL without a default, and Insert leaves field %s out when it is zero; declare the default, or drop the option auto", f.path)
+		case f.opts.has(optGenerated):
+			wrong("it is NOT NULL without a default, and Insert leaves field %s out; declare the default, or drop the option generated", f.path)
+		}
+	}
+	if c.NotNull && f.opts.has(optSoftDelete) {
+		wrong("it is NOT NULL, and NULL is what the option softdelete stores in a live row; drop the constraint")
+	}
+	if stamp := f.opts & (optTouch | optSoftDelete); stamp != 0 && slices.Contains(timeless, c.OID) {
+		wrong("its type %s cannot take now(), which the option %s stores; use timestamptz", c.Type, stamp.names()[0])
+	}
+	return errs
+}
+
+// mustBeSent reports whether a row without a value for the column cannot be stored.
+func (c *liveColumn) mustBeSent() bool { return c.Table && c.NotNull && !c.Filled && !c.Triggered }
+
+// timeless are types that people may think of for a time, and that take no now().
+var timeless = []uint32{
+	pgtype.BoolOID, pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.Float4OID, pgtype.Float8OID, pgtype.NumericOID,
+	pgtype.IntervalOID, pgtype.JSONOID, pgtype.JSONBOID, pgtype.ByteaOID,
 }
 
 // holds reports whether values of the field can be sent to the column, as far as

@@ -97,3 +97,62 @@ func TestVerifyFindsEverything(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Options need columns of their kind, and fields that Insert leaves out need a default.
+func TestVerifyKnowsWhatOptionsNeed(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		ID      int        `db:"id,key,auto"`
+		Deleted *int64     `db:"deleted,softdelete"`
+		Touched int64      `db:"touched,touch"`
+		Made    time.Time  `db:"made,generated"`
+		Free    *time.Time `db:"free,auto"`
+	}
+	type other struct {
+		ID      int        `db:"id,key"`
+		Deleted *time.Time `db:"deleted,softdelete"`
+	}
+	db := open(t, `create table {{tables.rows}} (id int primary key, deleted bigint, touched bigint not null, made timestamptz not null, free timestamptz);
+		create table {{tables.others}} (id int primary key, deleted timestamptz not null)`)
+	err := newRepo[row](t, db, "rows").Verify(t.Context())
+	wantError(t, err, `column "id": it is NOT NULL without a default, and Insert leaves field ID out when it is zero; declare the default, or drop the option auto`,
+		`column "made": it is NOT NULL without a default, and Insert leaves field Made out; declare the default, or drop the option generated`,
+		`column "deleted": its type bigint cannot take now(), which the option softdelete stores; use timestamptz`,
+		`column "touched": its type bigint cannot take now(), which the option touch stores; use timestamptz`)
+	if n := strings.Count(err.Error(), "\n") + 1; n != 4 {
+		t.Errorf("%d complaints: %v", n, err)
+	}
+	wantError(t, newRepo[other](t, db, "others").Verify(t.Context()),
+		`column "deleted": it is NOT NULL, and NULL is what the option softdelete stores in a live row; drop the constraint`)
+}
+
+// What a trigger may fill in, domains of domains and foreign tables are no mistakes.
+func TestVerifyOfUnusualTables(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		ID   int    `db:"id,key,auto"`
+		Name string `db:"name"`
+		Mood mood   `db:"mood"`
+	}
+	db := open(t, `create type {{schema}}.mood as enum ('ok');
+		create domain {{schema}}.some as text not null;
+		create domain {{schema}}.name as {{schema}}.some check (value <> '');
+		create domain {{schema}}.feeling as {{schema}}.mood not null;
+		create table {{tables.rows}} (id int primary key, name {{schema}}.name, mood {{schema}}.feeling, search tsvector not null);
+		create foreign data wrapper nowhere;
+		create server nowhere foreign data wrapper nowhere;
+		create foreign table {{tables.far}} (id int not null default 1, name text not null, mood {{schema}}.mood not null) server nowhere`)
+	run(t, db, `create function {{schema}}.fill() returns trigger language plpgsql as 'begin new.id = 1; new.search = to_tsvector(new.name); return new; end'`)
+	run(t, db, `create trigger fill before insert or update on {{tables.rows}} for each row execute function {{schema}}.fill()`)
+	for _, table := range []string{"rows", "far"} {
+		if err := newRepo[row](t, db, table).Verify(t.Context()); err != nil {
+			t.Errorf("%s: %v", table, err)
+		}
+	}
+	type wrong struct {
+		ID   int `db:"id,key,auto"`
+		Name int `db:"name"`
+		Mood int `db:"mood"`
+	}
+	wantError(t, newRepo[wrong](t, db, "rows").Verify(t.Context()), `column "mood": its type app.feeling does not go with field Mood int`)
+}
