@@ -8,10 +8,11 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// relation is what bulk statements need to know of a table.
+// relation is what upserts and bulk statements need to know of a table.
 type relation struct {
 	types    map[string]columnType // by the names of the columns
 	discards bool                  // it may store fewer rows than it is sent
+	plain    bool                  // its rows have an xmax
 }
 
 // columnType is the type of a column of the database.
@@ -20,6 +21,7 @@ type columnType struct {
 	OID      uint32 `db:"oid"`
 	Type     string `db:"type"` // as in a cast
 	Discards bool   `db:"discards"`
+	Plain    bool   `db:"plain"`
 }
 
 // catalog remembers the relation of a repository and those made of it.
@@ -30,7 +32,8 @@ type catalog struct {
 // Triggers of partitions count: BEFORE, for each row, on INSERT.
 const relationSQL = `select a.attname::text as name, a.atttypid as oid, format_type(a.atttypid, -1) as type,
 		c.relkind in ('v', 'f') or c.relhasrules or exists (select from pg_trigger g where g.tgtype & 7 = 7 and g.tgenabled <> 'D'
-			and (g.tgrelid = c.oid or g.tgrelid in (select relid from pg_partition_tree(c.oid)))) as discards
+			and (g.tgrelid = c.oid or g.tgrelid in (select relid from pg_partition_tree(c.oid)))) as discards,
+		c.relkind = 'r' as plain
 	from pg_attribute a join pg_class c on c.oid = a.attrelid
 	where a.attrelid = '%s'::regclass and a.attnum > 0 and not a.attisdropped`
 
@@ -46,7 +49,7 @@ func (r *Repository[T]) relation(ctx context.Context) (*relation, error) {
 	rel := &relation{types: make(map[string]columnType, len(columns))}
 	for _, c := range columns {
 		rel.types[c.Name] = c
-		rel.discards = c.Discards
+		rel.discards, rel.plain = c.Discards, c.Plain
 	}
 	r.catalog.relation.Store(rel)
 	return rel, nil

@@ -84,6 +84,7 @@ const (
 	verbDeleteReturning
 	verbInsert // followed by a mark for each auto column, see writeRow
 	verbUpsert // likewise
+	verbUpsertMarked
 	verbInsertAll
 	verbUpsertAll
 	verbGroup
@@ -111,6 +112,8 @@ func (t *table) head(v verb) (string, string) {
 	case verbInsert, verbInsertAll:
 		return "insert into " + t.ref, " returning " + t.meta.columns
 	case verbUpsert:
+		return "insert into " + t.ref + " as t", " returning " + t.meta.columns + ", t.xmax = 0"
+	case verbUpsertMarked:
 		return "insert into " + t.ref + " as t", " returning " + t.meta.columns + ", current_setting('pgdbm.updated', true) is distinct from $1"
 	case verbUpsertAll:
 		return "insert into " + t.ref + " as t", ""
@@ -128,12 +131,10 @@ func (t *table) text(shape []byte) string {
 	}
 	v, rest := verb(shape[0]), shape[1:]
 	head, tail := t.head(v)
-	if v == verbInsert || v == verbUpsert {
-		var marks []byte
-		marks, rest = rest[:len(t.meta.autos)], rest[len(t.meta.autos):]
-		before := 0
-		if v == verbUpsert {
-			before = 1 // see noteUpdate
+	if v == verbInsert || v == verbUpsert || v == verbUpsertMarked {
+		marks, before := rest[:len(t.meta.autos)], 0
+		if rest = rest[len(marks):]; v == verbUpsertMarked {
+			before = 1 // see markUpdate
 		}
 		head += t.row(marks, before)
 	}

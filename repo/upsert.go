@@ -49,21 +49,35 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 	if row == nil {
 		return false, r.t.misuse("Upsert: the row is nil")
 	}
-	w := r.t.statement(verbUpsert)
-	w.args = append(w.args, rand.Text()) // $1, see noteUpdate
+	rel, err := r.relation(ctx)
+	if err != nil {
+		return false, err
+	}
+	v := verbUpsert
+	if !rel.plain {
+		v = verbUpsertMarked
+	}
+	w := r.t.statement(v)
+	if !rel.plain {
+		w.args = append(w.args, rand.Text()) // $1, see markUpdate
+	}
 	if err := r.t.writeRow(w, reflect.ValueOf(row).Elem()); err != nil {
 		return false, r.t.wrap(err)
 	}
 	r.writeUpdateThere(w, on)
-	r.t.noteUpdate(w)
+	if !rel.plain {
+		r.t.markUpdate(w)
+	}
 	text, args, err := w.build(r.t)
 	if err != nil {
 		return false, err
 	}
 	found, err := r.readInto(ctx, row, text, args, &inserted)
 	switch {
-	case err != nil || found:
-		return inserted, err
+	case err != nil:
+		return false, r.outdated(err)
+	case found:
+		return inserted, nil
 	case r.t.meta.soft != nil:
 		return false, r.t.absent(r.db, pgdbm.ErrConflict, softInTheWay)
 	default:
@@ -71,11 +85,11 @@ func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (in
 	}
 }
 
-// noteUpdate writes a condition of the update that is always true and leaves a
+// markUpdate writes a condition of the update that is always true and leaves a
 // mark, which no other statement of the transaction has, for RETURNING to look at:
 // see [table.head]. The usual way to know an inserted row, xmax = 0, is an error in
 // partitions whose columns are in another order than their table's, and in views.
-func (t *table) noteUpdate(w *statement) {
+func (t *table) markUpdate(w *statement) {
 	if t.meta.soft == nil {
 		w.text(" where")
 	} else {
