@@ -21,6 +21,10 @@ type Config struct {
 
 	// Migrations configures the run.
 	Migrations migrations.Config
+
+	// SkipRepoVerify starts without comparing the repositories that [Repo] declares
+	// with their tables.
+	SkipRepoVerify bool
 }
 
 // Mode is the value of [Config.OnStart].
@@ -30,7 +34,7 @@ type Mode string
 const (
 	Apply  Mode = ""       // bring every schema up to date
 	Verify Mode = "verify" // refuse to start unless every schema is up to date
-	Skip   Mode = "skip"   // do not look
+	Skip   Mode = "skip"   // do not look, neither at the schemas nor at what is in them
 )
 
 // NewPool opens the application's pool: it connects when lc starts and is
@@ -54,14 +58,15 @@ func NewPool(lc fx.Lifecycle, cfg pgdbm.Config) (*pgdbm.Pool, error) {
 type setParams struct {
 	fx.In
 
-	Lifecycle fx.Lifecycle
-	Pool      *pgdbm.Pool
-	Modules   []module.Module `group:"pgdbm.modules"`
-	Config    Config          `optional:"true"`
+	Lifecycle    fx.Lifecycle
+	Pool         *pgdbm.Pool
+	Modules      []module.Module `group:"pgdbm.modules"`
+	Repositories []declared      `group:"pgdbm.repositories"`
+	Config       Config          `optional:"true"`
 }
 
 // newSet makes the set of all registered modules, migrated when the application
-// starts. Whatever needs a manager needs the set first, so this hook runs
+// starts, and their repositories verified. Whatever needs a manager needs the set first, so this hook runs
 // before those of all services.
 func newSet(p setParams) (*module.Set, error) {
 	switch p.Config.OnStart {
@@ -73,18 +78,13 @@ func newSet(p setParams) (*module.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := newRun(set, p.Pool, p.Config.Migrations)
+	repos, err := openRepos(set, p.Repositories)
+	if err != nil {
+		return nil, err
+	}
+	run := newRun(set, repos, p.Pool, p.Config)
 	p.Lifecycle.Append(fx.StartHook(func(ctx context.Context) error {
-		return within(ctx, "fx.StartTimeout", run.where, func(ctx context.Context) error {
-			switch p.Config.OnStart {
-			case Verify:
-				return run.verify(ctx)
-			case Skip:
-				return nil
-			default:
-				return run.migrate(ctx)
-			}
-		})
+		return within(ctx, "fx.StartTimeout", run.where, run.start)
 	}))
 	return set, nil
 }

@@ -15,12 +15,15 @@ import (
 // To run on another pool, such as a test's, use fx.Replace(pool): Module then
 // neither connects nor closes it.
 var Module = fx.Module("pgdbm",
-	fx.Provide(NewPool, newSet, managerOutsideRegister, dbOutsideRegister),
+	fx.Provide(NewPool, newSet, managerOutsideRegister, dbOutsideRegister, scopeOutsideRegister),
 	fx.Invoke(func(*module.Set) {}), // migrate also when nothing asks for the set
 )
 
 // group is the value group of all registered modules.
 const group = `group:"pgdbm.modules"`
+
+// scope is the module of whose options a constructor is one.
+type scope struct{ module.Module }
 
 // Register adds a module to the application. Inside, and only there, options
 // get the *pgdbm.Manager and the pgdbm.DB that are bound to the module's
@@ -32,6 +35,7 @@ func Register(m module.Module, opts ...fx.Option) fx.Option {
 		fx.Provide(
 			func(set *module.Set) (*pgdbm.Manager, error) { return set.Manager(m) },
 			func(m *pgdbm.Manager) pgdbm.DB { return m },
+			func() scope { return scope{m} },
 			fx.Private,
 		),
 		fx.Options(opts...),
@@ -56,4 +60,5 @@ type managerRule struct {
 }
 
 func managerOutsideRegister(managerRule) *pgdbm.Manager { return nil }
+func scopeOutsideRegister(managerRule) scope            { return scope{} }
 func dbOutsideRegister(managerRule) pgdbm.DB            { return nil }

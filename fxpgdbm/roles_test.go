@@ -18,7 +18,7 @@ import (
 )
 
 var billing = module.Module{Name: "billing", DependsOn: []module.Module{users}, Migrations: sqlFiles(
-	"1_invoices.sql", "create table {{tables.invoices}} (id bigint generated always as identity primary key, payer bigint references {{tables.users.users}})",
+	"1_invoices.sql", "create table {{tables.invoices}} (id bigint generated always as identity primary key, payer bigint not null references {{tables.users.users}})",
 )}
 
 type invoice struct {
@@ -60,7 +60,7 @@ func TestApplicationWithModuleRoles(t *testing.T) {
 			fx.Supply(fxpgdbm.Config{OnStart: mode}),
 			fx.Decorate(func(cfg pgdbm.Config) pgdbm.Config { cfg.ModuleRoles = prefix; return cfg }),
 			fxpgdbm.Register(users, fx.Provide(newUserStore)),
-			fxpgdbm.Register(billing, fx.Provide(newBillingStore)),
+			fxpgdbm.Register(billing, fx.Provide(newBillingStore), fxpgdbm.Repo[invoice]("invoices")),
 			fx.Populate(&people, &bills),
 		)
 		if err == nil && mode == fxpgdbm.Verify {

@@ -18,11 +18,13 @@ import (
 )
 
 // run brings the schemas up to date when the application starts, and says in the log
-// how far that is. It is the set's Observer.
+// how far that is. It is the set's Observer. Then it verifies the repositories.
 type run struct {
-	set  *module.Set
-	next migrations.Observer // the application's; may be nil
-	log  *slog.Logger
+	cfg   Config
+	set   *module.Set
+	repos []repository
+	next  migrations.Observer // the application's; may be nil
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	active  bool             // migrate runs; the set's tenants, too, tell us what happens
@@ -31,17 +33,34 @@ type run struct {
 	started time.Time        // when it began
 	done    int
 	total   int
+	repo    string // that is verified; "" when none is
 }
 
 // newRun makes the run observe the set.
-func newRun(set *module.Set, pool *pgdbm.Pool, cfg migrations.Config) *run {
-	r := &run{set: set, next: cfg.Observer, log: cfg.Logger}
+func newRun(set *module.Set, repos []repository, pool *pgdbm.Pool, cfg Config) *run {
+	r := &run{cfg: cfg, set: set, repos: repos, next: cfg.Migrations.Observer, log: cfg.Migrations.Logger}
 	if r.log == nil {
 		r.log = pool.Logger()
 	}
-	cfg.Observer = r
-	set.Migrations = cfg
+	set.Migrations = cfg.Migrations
+	set.Migrations.Observer = r
 	return r
+}
+
+// start does what the application wants done before its services start.
+func (r *run) start(ctx context.Context) (err error) {
+	switch r.cfg.OnStart {
+	case Skip:
+		return nil
+	case Verify:
+		err = r.verify(ctx)
+	default:
+		err = r.migrate(ctx)
+	}
+	if err != nil || r.cfg.SkipRepoVerify {
+		return err
+	}
+	return r.verifyRepos(ctx)
 }
 
 // Event remembers how far the run is, and passes the event on.
@@ -164,6 +183,8 @@ func (r *run) where() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch f := r.file; {
+	case r.repo != "":
+		return r.repo
 	case f.File != "":
 		return fmt.Sprintf("%s (schema %s): %s, when %d of %d files were done", f.Module, f.Schema, f.File, r.done, r.total)
 	case r.total > 0:
