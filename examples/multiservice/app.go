@@ -22,13 +22,14 @@ import (
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
-// services wires the modules: each store gets the manager of its own module.
+// services wires the modules: each store gets the manager of its own module. The
+// application starts only if what the stores read and write fits its table.
 var services = fx.Options(
 	fxpgdbm.Module,
-	fxpgdbm.Register(customers.Module, fx.Provide(customers.NewStore)),
-	fxpgdbm.Register(inventory.Module, fx.Provide(inventory.NewStore)),
-	fxpgdbm.Register(notifications.Module, fx.Provide(notifications.NewStore)),
-	fxpgdbm.Register(orders.Module, fx.Provide(orders.NewStore, importer.New)),
+	fxpgdbm.Register(customers.Module, fx.Provide(customers.NewStore), fxpgdbm.Repo[customers.Customer]("customers")),
+	fxpgdbm.Register(inventory.Module, fx.Provide(inventory.NewStore), fxpgdbm.Repo[inventory.Product]("products")),
+	fxpgdbm.Register(notifications.Module, fx.Provide(notifications.NewStore), fxpgdbm.Repo[notifications.Notification]("notifications")),
+	fxpgdbm.Register(orders.Module, fx.Provide(orders.NewStore, importer.New), fxpgdbm.Repo[orders.Order]("orders"), fxpgdbm.Repo[orders.Line]("lines")),
 
 	fx.Provide(web.NewAPI),
 	fx.Invoke(customers.Routes, inventory.Routes, orders.Routes, notifications.Routes),
