@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -147,19 +146,23 @@ func TestErrorsAreJSON(t *testing.T) {
 	}
 }
 
-func TestPagesEndWithoutACursor(t *testing.T) {
+func TestPagesFollowEachOtherAndEndWithoutACursor(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	for i := range 5 {
-		a.want(t, 201, "POST", "/products", `{"name": "Anvil `+strconv.Itoa(i)+`", "price": "1"}`)
+	for _, id := range []string{"C3", "A1", "E5", "B2", "D4"} {
+		a.want(t, 201, "POST", "/customers", `{"id": "`+id+`", "company": "x", "country": "y"}`)
 	}
-	sizes := []int{}
+	pages := [][]string{}
 	for after := any(""); after != nil; {
-		page := a.want(t, 200, "GET", "/products?limit=2&after="+after.(string), "") //nolint:errcheck // a panic will do
-		sizes = append(sizes, len(page["items"].([]any)))                            //nolint:errcheck // a panic will do
+		page := a.want(t, 200, "GET", "/customers?limit=2&after="+after.(string), "") //nolint:errcheck // a panic will do
+		var ids []string
+		for _, item := range page["items"].([]any) { //nolint:errcheck // a panic will do
+			ids = append(ids, item.(map[string]any)["id"].(string)) //nolint:errcheck // a panic will do
+		}
+		pages = append(pages, ids)
 		after = page["next"]
 	}
-	check.Equal(t, sizes, []int{2, 2, 1})
+	check.Equal(t, pages, [][]string{{"A1", "B2"}, {"C3", "D4"}, {"E5"}})
 }
 
 func TestTheGatewayListsTheEndpoints(t *testing.T) {

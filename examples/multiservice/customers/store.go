@@ -35,11 +35,6 @@ func (s *Store) Get(ctx context.Context, id string) (Customer, error) {
 	return c, err
 }
 
-// Page returns customers in the order of their ids, from a cursor on.
-func (s *Store) Page(ctx context.Context, limit int, after string) (repo.Page[Customer], error) {
-	return s.customers.Where().Limit(limit).After(after).Page(ctx)
-}
-
 // Create stores a new customer and returns it as it is stored. An id that is in
 // use is [pgdbm.ErrConflict].
 func (s *Store) Create(ctx context.Context, c Customer) (Customer, error) {

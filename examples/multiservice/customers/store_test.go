@@ -80,22 +80,3 @@ func TestImportLeavesWhatIsThere(t *testing.T) {
 	check.ErrorContains(t, err, `customer "ACME" is here already, with other data`)
 	before.RequireUnchanged()
 }
-
-func TestPagesFollowEachOther(t *testing.T) {
-	t.Parallel()
-	store := setup(t)
-	for _, id := range []string{"C3", "A1", "B2"} {
-		_, err := store.Create(t.Context(), customers.Customer{ID: id, Company: "x", Country: "y"})
-		check.NoError(t, err)
-	}
-	first, err := store.Page(t.Context(), 2, "")
-	check.NoError(t, err)
-	second, err := store.Page(t.Context(), 2, first.Next)
-	check.NoError(t, err)
-	var ids []string
-	for _, c := range append(first.Rows, second.Rows...) {
-		ids = append(ids, c.ID)
-	}
-	check.Equal(t, ids, []string{"A1", "B2", "C3"})
-	check.Equal(t, second.Next, "")
-}

@@ -71,17 +71,12 @@ func (s *Store) Take(ctx context.Context, items []Item) (map[int64]Product, erro
 
 // Check returns [pgdbm.ErrReference] for the first id that is no product's.
 func (s *Store) Check(ctx context.Context, ids []int64) error {
-	rows, err := s.products.Where(id.In(ids...)).All(ctx)
-	if err != nil {
-		return err
+	products, err := s.products.Where(id.In(ids...)).All(ctx)
+	missing := lo.Without(ids, lo.Map(products, func(p Product, _ int) int64 { return p.ID })...)
+	if err == nil && len(missing) > 0 {
+		err = unknown(missing[0])
 	}
-	products := lo.KeyBy(rows, func(p Product) int64 { return p.ID })
-	for _, id := range ids {
-		if _, known := products[id]; !known {
-			return unknown(id)
-		}
-	}
-	return nil
+	return err
 }
 
 func unknown(product int64) error {

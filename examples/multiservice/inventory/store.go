@@ -36,11 +36,6 @@ func (s *Store) Get(ctx context.Context, id int64) (Product, error) {
 	return p, err
 }
 
-// Page returns products in the order of their ids, from a cursor on.
-func (s *Store) Page(ctx context.Context, limit int, after string) (repo.Page[Product], error) {
-	return s.products.Where().Limit(limit).After(after).Page(ctx)
-}
-
 // Create stores a new product, whose id the database chooses, and returns it as
 // it is stored.
 func (s *Store) Create(ctx context.Context, p Product) (Product, error) {
@@ -80,8 +75,7 @@ func (s *Store) Import(ctx context.Context, p Product) (created bool, err error)
 // that there is.
 func (s *Store) AdvanceIDs(ctx context.Context) error {
 	_, err := s.db.Exec(ctx, `
-		select setval('{{tables.products_id_seq}}', top)
-		from (select max(id) as top from {{tables.products}}) products, {{tables.products_id_seq}} ids
-		where top >= ids.last_value`)
+		select setval('{{tables.products_id_seq}}', max(id)) from {{tables.products}}
+		having max(id) >= (select last_value from {{tables.products_id_seq}})`)
 	return err
 }

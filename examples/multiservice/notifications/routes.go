@@ -10,7 +10,7 @@ import (
 
 // Routes adds the service's endpoints.
 func Routes(api *web.API, s *Store, log *slog.Logger) {
-	api.Handle("GET /notifications", "what was not sent yet: ?limit=20&after=<next>", web.List(s.Pending))
+	api.Handle("GET /notifications", "what was not sent yet: ?limit=20&after=<next>", web.List(s.Pending()))
 	api.Handle("POST /notifications/deliver", "send the oldest: ?limit=20", s.deliver(log))
 }
 

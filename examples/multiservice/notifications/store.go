@@ -35,9 +35,9 @@ func (s *Store) Queue(ctx context.Context, recipient, message string) error {
 	return s.notifications.Insert(ctx, &Notification{Recipient: recipient, Message: message})
 }
 
-// Pending returns what was not sent yet, oldest first, from a cursor on.
-func (s *Store) Pending(ctx context.Context, limit int, after string) (repo.Page[Notification], error) {
-	return s.notifications.Where(sentAt.IsNull()).Limit(limit).After(after).Page(ctx)
+// Pending is what was not sent yet, oldest first.
+func (s *Store) Pending() repo.Query[Notification] {
+	return s.notifications.Where(sentAt.IsNull()).OrderBy(id.Asc())
 }
 
 // Deliver gives up to limit pending notifications to send, oldest first, and
@@ -50,7 +50,7 @@ func (s *Store) Deliver(ctx context.Context, limit int, send func(context.Contex
 	var refused []error
 	err = s.db.InTx(ctx, func(tx *pgdbm.Tx) error {
 		s := s.In(tx)
-		batch, err := s.notifications.Where(sentAt.IsNull()).OrderBy(id.Asc()).Limit(limit).ForUpdate(repo.SkipLocked).All(ctx)
+		batch, err := s.Pending().Limit(limit).ForUpdate(repo.SkipLocked).All(ctx)
 		if err != nil {
 			return err
 		}

@@ -34,9 +34,9 @@ func recipients(rows []notifications.Notification) (out []string) {
 
 func pending(t *testing.T, store *notifications.Store) []string {
 	t.Helper()
-	page, err := store.Pending(t.Context(), 100, "")
+	rows, err := store.Pending().All(t.Context())
 	check.NoError(t, err)
-	return recipients(page.Rows)
+	return recipients(rows)
 }
 
 func accept(context.Context, notifications.Notification) error { return nil }

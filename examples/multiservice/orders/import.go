@@ -56,8 +56,7 @@ func same(stored, o Order) bool {
 // that there is.
 func (s *Store) AdvanceIDs(ctx context.Context) error {
 	_, err := s.db.Exec(ctx, `
-		select setval('{{tables.orders_id_seq}}', top)
-		from (select max(id) as top from {{tables.orders}}) orders, {{tables.orders_id_seq}} ids
-		where top >= ids.last_value`)
+		select setval('{{tables.orders_id_seq}}', max(id)) from {{tables.orders}}
+		having max(id) >= (select last_value from {{tables.orders_id_seq}})`)
 	return err
 }

@@ -51,6 +51,9 @@ type Line struct {
 }
 
 var (
+	orderID     = repo.Col(func(o *Order) *int64 { return &o.ID })
+	shipCountry = repo.Col(func(o *Order) *string { return &o.ShipCountry })
+
 	lineOrder   = repo.Col(func(l *Line) *int64 { return &l.Order })
 	lineProduct = repo.Col(func(l *Line) *int64 { return &l.Product })
 )

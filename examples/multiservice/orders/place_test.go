@@ -39,9 +39,9 @@ func TestPlace(t *testing.T) {
 	check.NoError(t, err)
 	placed.Lines[0], placed.Lines[1] = placed.Lines[1], placed.Lines[0] // by product
 	check.Equal(t, got, placed)
-	pending, err := s.notifications.Pending(t.Context(), 1, "")
+	pending, err := s.notifications.Pending().One(t.Context())
 	check.NoError(t, err)
-	check.Equal(t, pending.Rows[0].Recipient+": "+pending.Rows[0].Message, "ACME: We have your order 1.")
+	check.Equal(t, pending.Recipient+": "+pending.Message, "ACME: We have your order 1.")
 }
 
 func TestRefusedOrdersChangeNothing(t *testing.T) {

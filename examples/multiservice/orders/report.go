@@ -5,6 +5,7 @@ import (
 
 	"github.com/pgdbm/pgdbm-go/examples/multiservice/money"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
+	"github.com/pgdbm/pgdbm-go/repo"
 )
 
 // Report says how business is. Its money is exact.
@@ -27,7 +28,7 @@ type Totals struct {
 
 // CountryOrders is a number of orders shipped to one country.
 type CountryOrders struct {
-	Country string `db:"country" json:"country"`
+	Country string `db:"ship_country" json:"country"`
 	Orders  int64  `db:"orders" json:"orders"`
 }
 
@@ -37,8 +38,8 @@ type CustomerSales struct {
 	Revenue money.Amount `db:"revenue" json:"revenue"`
 }
 
-// Report reads the report. It counts the rows of other modules, which this one
-// declares as dependencies, where they live.
+// Report reads the report. What is made of several tables is SQL: it counts the
+// rows of other modules, which this one declares as dependencies, where they live.
 func (s *Store) Report(ctx context.Context) (Report, error) {
 	totals, err := pgdbm.FetchOne[Totals](ctx, s.db, `
 		select (select count(*) from {{tables.customers.customers}}) as customers,
@@ -49,9 +50,8 @@ func (s *Store) Report(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	countries, err := pgdbm.FetchAll[CountryOrders](ctx, s.db, `
-		select ship_country as country, count(*) as orders from {{tables.orders}}
-		group by ship_country order by orders desc, ship_country collate "C" limit 3`)
+	number := repo.Count(orderID).As("orders")
+	countries, err := repo.GroupBy[CountryOrders](ctx, s.orders.Where().OrderBy(number.Desc(), shipCountry.Asc()).Limit(3), shipCountry, number)
 	if err != nil {
 		return Report{}, err
 	}

@@ -31,9 +31,16 @@ func Get[K int64 | string, T any](get func(context.Context, K) (T, error)) Handl
 	}
 }
 
-// List answers with a page of at most ?limit= rows behind the cursor ?after=,
-// which is the next of the page before.
-func List[T any](page func(ctx context.Context, limit int, after string) (repo.Page[T], error)) Handler {
+// List answers with a page of a query's rows: at most ?limit= behind the cursor
+// ?after=, which is the next of the page before.
+func List[T any](q repo.Query[T]) Handler {
+	return Pages(func(ctx context.Context, limit int, after string) (repo.Page[T], error) {
+		return q.Limit(limit).After(after).Page(ctx)
+	})
+}
+
+// Pages is List of rows that take more than a query.
+func Pages[T any](page func(ctx context.Context, limit int, after string) (repo.Page[T], error)) Handler {
 	return func(r *http.Request) (int, any, error) {
 		limit, err := Limit(r)
 		if err != nil {
