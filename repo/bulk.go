@@ -89,7 +89,7 @@ func (r *Repository[T]) insertChunk(ctx context.Context, c chunk, rows, stored [
 		i := c.rows[n]
 		stored[i] = rows[i]
 		if err := reader.ScanTo(&stored[i]); err != nil {
-			return r.t.wrap(pgdbm.Classify(err))
+			return r.t.scanFailed(err)
 		}
 	}
 	if err := result.Err(); err != nil {
@@ -144,7 +144,10 @@ func (r *Repository[T]) insertBatch(ctx context.Context, rows, stored []T) error
 			}
 			reader := r.reader(result)
 			defer reader.done()
-			return reader.one(&stored[i])
+			if err := reader.one(&stored[i]); err != nil {
+				return r.t.scanFailed(err)
+			}
+			return nil
 		})
 	}
 	err := r.db.SendBatch(ctx, &b).Close()

@@ -40,7 +40,7 @@ func (r *Repository[T]) readInto(ctx context.Context, row *T, text string, args 
 		err := reader.one(&scratch)
 		reader.done()
 		if err != nil {
-			return false, r.t.wrap(pgdbm.Classify(err))
+			return false, r.t.scanFailed(err)
 		}
 		found = true
 	}
@@ -109,7 +109,7 @@ func (q Query[T]) Each(ctx context.Context) iter.Seq2[T, error] {
 		for rows.Next() {
 			row, err := reader.Scan()
 			if err != nil {
-				yield(zero, q.repo.t.wrap(pgdbm.Classify(err)))
+				yield(zero, q.repo.t.scanFailed(err))
 				return
 			}
 			if !yield(row, nil) {
@@ -193,7 +193,7 @@ func (r *Repository[T]) fetch(ctx context.Context, text string, args []any, expe
 		}
 		values = append(values, zero)
 		if err := reader.ScanTo(&values[len(values)-1]); err != nil {
-			return nil, r.t.wrap(pgdbm.Classify(err))
+			return nil, r.t.scanFailed(err)
 		}
 	}
 	if err := rows.Err(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgdbm/pgdbm-go/internal/rowscan"
+	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
 // Rows are mapped by scany: package rowscan. A statement of the repository's own
@@ -62,4 +63,15 @@ func (m *meta) targets(row reflect.Value, more int) []any {
 		targets[i] = f.value(row).Addr().Interface()
 	}
 	return targets
+}
+
+// scanFailed is the error of a row of the repository's own columns that could not be
+// scanned.
+func (t *table) scanFailed(err error) error {
+	return t.wrap(rowscan.Describe(pgdbm.Classify(err), t.meta.typ, func(column int) (name, field string) {
+		if column >= len(t.meta.fields) {
+			return "", ""
+		}
+		return t.meta.fields[column].name, t.meta.fields[column].path
+	}))
 }

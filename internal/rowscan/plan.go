@@ -174,24 +174,42 @@ func fieldBehind(v reflect.Value, index []int) reflect.Value {
 	return v
 }
 
-// describe names the field in an error of pgx's scan. The rest of the message
-// stays as it is: whoever returned err may have kept a value out of it.
+// describe names the field in an error of pgx's scan.
 func (p *plan) describe(err error) error {
+	if err == nil {
+		return nil
+	}
+	return Describe(err, p.typ, func(column int) (name, field string) {
+		if column >= len(p.paths) {
+			return "", ""
+		}
+		path := make([]string, 0, len(p.paths[column]))
+		t := p.typ
+		for _, i := range p.paths[column] {
+			if t.Kind() == reflect.Pointer {
+				t = t.Elem()
+			}
+			path = append(path, t.Field(i).Name)
+			t = t.Field(i).Type
+		}
+		return p.columns[column], strings.Join(path, ".")
+	})
+}
+
+// Describe names the field of t in an error of pgx's scan: the one that of returns
+// for a column, none if its name is empty. The rest of the message stays as it is:
+// whoever returned err may have kept a value out of it.
+func Describe(err error, t reflect.Type, of func(column int) (name, field string)) error {
 	scan, ok := errors.AsType[pgx.ScanArgError](err)
-	if !ok || scan.ColumnIndex >= len(p.paths) {
+	if !ok {
+		return err
+	}
+	name, field := of(scan.ColumnIndex)
+	if name == "" {
 		return err
 	}
 	prefix := strings.TrimSuffix(pgx.ScanArgError{ColumnIndex: scan.ColumnIndex, FieldName: scan.FieldName, Err: errors.New("")}.Error(), ": ")
-	name := make([]string, 0, len(p.paths[scan.ColumnIndex]))
-	t := p.typ
-	for _, i := range p.paths[scan.ColumnIndex] {
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		name = append(name, t.Field(i).Name)
-		t = t.Field(i).Type
-	}
-	where := fmt.Sprintf("column %q into field %s of %s", p.columns[scan.ColumnIndex], strings.Join(name, "."), p.typ)
+	where := fmt.Sprintf("column %q into field %s of %s", name, field, t)
 	return &scanError{text: strings.Replace(err.Error(), prefix, where, 1), err: err}
 }
 
