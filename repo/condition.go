@@ -220,7 +220,7 @@ func (c Column[T, V]) array(values []V) (array any, null bool, err error) {
 	out := reflect.MakeSlice(reflect.SliceOf(typ), 0, len(values))
 	texts := make([]string, 0, len(values))
 	for _, v := range values {
-		arg, err := c.value(v)
+		arg, err := c.owned(v)
 		if err != nil {
 			return nil, false, err
 		}
@@ -246,7 +246,7 @@ func (c Column[T, V]) array(values []V) (array any, null bool, err error) {
 }
 
 func (c Column[T, V]) equal(op, null string, v V) Condition[T] {
-	arg, err := c.value(v)
+	arg, err := c.owned(v)
 	if err != nil {
 		return fail[T](err)
 	}
@@ -257,7 +257,7 @@ func (c Column[T, V]) equal(op, null string, v V) Condition[T] {
 }
 
 func (c Column[T, V]) order(name, op string, v V) Condition[T] {
-	arg, err := c.value(v)
+	arg, err := c.owned(v)
 	if err == nil && isNull(arg) {
 		err = fmt.Errorf("%s.%s(nil) is never true in SQL; use IsNull or IsNotNull", c.f.name, name)
 	}
@@ -265,6 +265,18 @@ func (c Column[T, V]) order(name, op string, v V) Condition[T] {
 		return fail[T](err)
 	}
 	return Condition[T]{&node{kind: compare, f: c.f, op: op, arg: arg}}
+}
+
+// owned is value for a condition, which is what it is when it is made: whoever passed
+// a slice may go on using it.
+func (c Column[T, V]) owned(v V) (any, error) {
+	arg, err := c.value(v)
+	if err == nil && c.f.typ.Kind() == reflect.Slice && !isNull(arg) {
+		if slice := reflect.ValueOf(arg); slice.Kind() == reflect.Slice {
+			arg = reflect.AppendSlice(reflect.MakeSlice(slice.Type(), 0, slice.Len()), slice).Interface()
+		}
+	}
+	return arg, err
 }
 
 func (c Column[T, V]) postfix(op string) Condition[T] {

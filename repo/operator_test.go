@@ -133,6 +133,30 @@ func TestOperatorsInEveryExecMode(t *testing.T) {
 	}
 }
 
+func TestConditionsKeepTheirValues(t *testing.T) {
+	t.Parallel()
+	db := open(t, postTable)
+	posts := newRepo[post](t, db, "posts")
+	insert(t, posts, post{ID: 1, Data: []byte("abc"), Tags: []string{"go"}})
+	data, tags, moods := []byte("abc"), []string{"go"}, []mood{"ok"}
+	conds := map[string]repo.Condition[post]{
+		"bytes": postData.Eq(data), "bytes up to": postData.Le(data), "bytes between": postData.Between(data, data), "bytes in": postData.In(data, nil), "bytes not in": repo.Not(postData.NotIn(data)),
+		"array": postTags.Eq(tags), "all": repo.ContainsAll(postTags, tags...), "no enums": postMoods.IsDistinctFrom(moods), "by name": byName[post](t, "data").Eq(data),
+	}
+	copy(data, "xyz")
+	tags[0], moods[0] = "sql", "sad"
+	for name, cond := range conds {
+		if n, err := posts.Where(cond).Count(t.Context()); err != nil || n != 1 {
+			t.Errorf("%s: %d rows, %v", name, n, err)
+		}
+	}
+	for name, cond := range map[string]repo.Condition[post]{"empty bytes": postData.Eq([]byte{}), "empty array": postTags.Eq([]string{})} {
+		if n, err := posts.Where(repo.Not(cond)).Count(t.Context()); err != nil || n != 1 { // and not NULL
+			t.Errorf("%s: %d rows, %v", name, n, err)
+		}
+	}
+}
+
 func TestOperatorMisuse(t *testing.T) {
 	t.Parallel()
 	db := open(t, postTable)
