@@ -1,11 +1,13 @@
 package repo_test
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
 )
@@ -220,5 +223,41 @@ func TestPageByWhatHasNoText(t *testing.T) {
 	page, err := waves.Where().OrderBy(amp.Asc()).Limit(2).Page(t.Context()) // which needs no cursor
 	if check(t, err); len(page.Rows) != 2 {
 		t.Errorf("%d rows", len(page.Rows))
+	}
+}
+
+// A database without an encoding has strings that are not UTF-8, and so not JSON.
+func TestPagesByTextOfNoEncoding(t *testing.T) {
+	t.Parallel()
+	dsn := testkit.ConnString(t)
+	db := openWith(t, pgdbm.Config{ConnString: dsn})
+	name := "ascii_" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	_, err := db.Exec(t.Context(), "create database "+name+" encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0")
+	check(t, err)
+	t.Cleanup(func() {
+		if _, err := db.Exec(context.Background(), "drop database "+name); err != nil {
+			t.Error(err)
+		}
+	})
+	at, err := url.Parse(dsn)
+	check(t, err)
+	at.Path = "/" + name
+	params := at.Query()
+	params.Set("client_encoding", "SQL_ASCII")
+	at.RawQuery = params.Encode()
+	ascii := openWith(t, pgdbm.Config{ConnString: at.String()}, pointTable)
+	points := newRepo[point](t, ascii, "points")
+	for i, b := range []string{"\x80", "\x81", "\xff", "a\xe9", "z"} {
+		insert(t, points, point{A: i / 4, B: b})
+	}
+	var got []string
+	for cursor, more := "", true; more && len(got) < 10; more = cursor != "" {
+		page, err := points.Where().OrderBy(pointB.Asc()).Limit(1).After(cursor).Page(t.Context())
+		check(t, err)
+		got = append(got, page.Rows[0].B)
+		cursor = page.Next
+	}
+	if want := []string{"a\xe9", "z", "\x80", "\x81", "\xff"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
