@@ -90,7 +90,13 @@ func holdsNull(t reflect.Type) bool {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		return true
 	}
-	return isNull(reflect.Zero(t).Interface()) // sql.NullString does, a decimal does not
+	return zeroIsNull(t) // sql.NullString does, a decimal does not
+}
+
+// zeroIsNull reports whether pgx sends the zero value of t as NULL.
+func zeroIsNull(t reflect.Type) (null bool) {
+	defer func() { null = recover() == nil && null }() // a Value need not know what to do with zero
+	return isNull(reflect.Zero(t).Interface())
 }
 
 // isNull reports whether pgx sends v as NULL.

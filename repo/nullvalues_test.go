@@ -41,6 +41,41 @@ func (r *ref) Scan(src any) error {
 	return nil
 }
 
+// color has no value for zero.
+type color int
+
+func (c color) Value() (driver.Value, error) { return []string{"red", "blue"}[c-1], nil }
+
+func (c *color) Scan(src any) error {
+	*c = 1
+	if src == "blue" {
+		*c = 2
+	}
+	return nil
+}
+
+func TestValuersThatPanicForZero(t *testing.T) {
+	t.Parallel()
+	type car struct {
+		ID    int   `db:"id,key"`
+		Color color `db:"color"`
+	}
+	paint := repo.Col(func(c *car) *color { return &c.Color })
+	db := open(t, `create table {{tables.cars}} (id int primary key, color text not null)`)
+	cars := newRepo[car](t, db, "cars")
+	insert(t, cars, car{1, 1}, car{2, 2}, car{3, 2})
+	n, err := cars.Where(paint.In(2)).Count(t.Context())
+	if check(t, err); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+	page, err := cars.Where().OrderBy(paint.Asc()).Limit(2).Page(t.Context())
+	check(t, err)
+	page, err = cars.Where().OrderBy(paint.Asc()).Limit(2).After(page.Next).Page(t.Context())
+	if check(t, err); len(page.Rows) != 1 || page.Rows[0] != (car{1, 1}) {
+		t.Errorf("got %+v", page.Rows)
+	}
+}
+
 // A value that pgx sends as NULL is compared as NULL, whatever its kind.
 func TestConditionsOnValuesThatStandForNull(t *testing.T) {
 	t.Parallel()
