@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -41,7 +42,8 @@ func (q Query[T]) from(cursor string, backwards bool) Query[T] {
 // It reads one row more than Limit.
 //
 // The key is added to the order, so that it is total. Columns that can be NULL
-// have no place in it. Conditions are not part of a cursor: give every page the
+// have no place in it, nor have those whose values the field cannot hold exactly, such
+// as a numeric of 20 digits in a float64. Conditions are not part of a cursor: give every page the
 // same ones. A cursor that does not fit is [ErrCursor].
 func (q Query[T]) Page(ctx context.Context) (Page[T], error) {
 	var page Page[T]
@@ -104,11 +106,23 @@ func (q Query[T]) cursors(page *Page[T], more bool, sign string) (err error) {
 	if prev && err == nil {
 		page.Prev, err = encodeCursor(&page.Rows[0], sign, q.order)
 	}
+	if again := page.Prev; q.cursor != "" && err == nil {
+		if q.backwards {
+			again = page.Next
+		}
+		if again == q.cursor {
+			err = errInexact
+		}
+	}
 	if err != nil {
 		*page = Page[T]{}
 	}
 	return q.repo.t.wrap(err)
 }
+
+// errInexact says that a row comes after itself: what was read of it is not what the
+// database compares.
+var errInexact = errors.New("Page: the row of the cursor comes again, so a column of the order is read less exactly than it is stored, as a numeric into a float64 or a double precision into a float32 may be; read it into a type that holds it, or sort by another one")
 
 // totalOrder returns the order with the key at its end: in the direction of the
 // column before, so that one index can serve both.

@@ -261,3 +261,27 @@ func TestPagesByTextOfNoEncoding(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A cursor made of a value that was rounded leads to the same row for ever.
+func TestPagesByRoundedValues(t *testing.T) {
+	t.Parallel()
+	type price struct {
+		ID     int     `db:"id,key"`
+		Amount float64 `db:"amount"`
+	}
+	db := open(t, `create table {{tables.prices}} (id int primary key, amount numeric not null)`,
+		`insert into {{tables.prices}} select i, 1 + i * 1e-20 from generate_series(1, 9) i`)
+	prices := newRepo[price](t, db, "prices")
+	amount := repo.Col(func(p *price) *float64 { return &p.Amount })
+	const want = "repo: prices: Page: the row of the cursor comes again, so a column of the order is read less exactly than it is stored"
+	q := prices.Where().OrderBy(amount.Asc()).Limit(1)
+	page, err := q.Page(t.Context())
+	check(t, err)
+	_, err = q.After(page.Next).Page(t.Context())
+	wantError(t, err, want)
+	q = prices.Where().OrderBy(amount.Desc()).Limit(1)
+	last, err := q.Before("").Page(t.Context())
+	check(t, err)
+	_, err = q.Before(last.Prev).Page(t.Context())
+	wantError(t, err, want)
+}
