@@ -46,6 +46,12 @@ func (c untyped) PlanEncode(m *pgtype.Map, _ uint32, format int16, value any) pg
 		return nil
 	case pgtype.ArrayGetter:
 		return c.array(m, value)
+	case pgtype.RangeValuer:
+		codec := &pgtype.RangeCodec{ElementType: &pgtype.Type{Codec: c}}
+		return codec.PlanEncode(m, 0, format, value)
+	case pgtype.MultirangeGetter:
+		codec := &pgtype.MultirangeCodec{ElementType: &pgtype.Type{Codec: c}}
+		return codec.PlanEncode(m, 0, format, value)
 	}
 	switch t := reflect.TypeOf(value); {
 	case isDocument(m, t):
@@ -86,7 +92,7 @@ func (p matrix) Encode(value any, buf []byte) ([]byte, error) {
 // isDocument reports whether values of a type are sent as JSON: maps, structs and
 // what marshals itself, unless they have another text; and slices of those.
 func isDocument(m *pgtype.Map, t reflect.Type) bool {
-	if t.Implements(stringerType) || t.Implements(valuerType) || t.Implements(textValuerType) {
+	if t.Implements(stringerType) || t.Implements(valuerType) || t.Implements(textValuerType) || t.Implements(rangeValuerType) {
 		return false
 	}
 	switch t.Kind() {
@@ -106,10 +112,11 @@ func isDocument(m *pgtype.Map, t reflect.Type) bool {
 }
 
 var (
-	stringerType   = reflect.TypeFor[fmt.Stringer]()
-	valuerType     = reflect.TypeFor[driver.Valuer]()
-	textValuerType = reflect.TypeFor[pgtype.TextValuer]()
-	marshalerType  = reflect.TypeFor[json.Marshaler]()
+	stringerType    = reflect.TypeFor[fmt.Stringer]()
+	valuerType      = reflect.TypeFor[driver.Valuer]()
+	textValuerType  = reflect.TypeFor[pgtype.TextValuer]()
+	rangeValuerType = reflect.TypeFor[pgtype.RangeValuer]()
+	marshalerType   = reflect.TypeFor[json.Marshaler]()
 )
 
 // zonedTime sends a time with its offset. A timestamptz is the same then as with
