@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgdbm/pgdbm-go/pgdbm"
 )
 
 // field is a field of a struct that a column maps to.
@@ -22,6 +24,7 @@ type field struct {
 	opts     option
 	pointers bool // index leads through pointers to structs
 	nullable bool // the type can hold NULL
+	grid     bool // the type is a slice of slices, an array of two dimensions
 
 	one reflect.Value // of a version: that of a new row
 }
@@ -29,7 +32,7 @@ type field struct {
 func newField(name, path string, index []int, typ reflect.Type, opts option) *field {
 	return &field{
 		name: name, path: path, index: index, typ: typ, opts: opts, nullable: holdsNull(typ),
-		quoted: quote(name),
+		grid: isGrid(typ), quoted: quote(name),
 	}
 }
 
@@ -57,7 +60,7 @@ func (f *field) arg(row reflect.Value) (any, error) {
 	if !v.IsValid() {
 		return nil, nil
 	}
-	if f.opts.has(optJSON) || convertible(f.typ) {
+	if f.grid || f.opts.has(optJSON) || convertible(f.typ) {
 		return f.encode(v.Interface())
 	}
 	switch f.typ { // small values need no memory in an interface, but reflect does not know
@@ -72,6 +75,9 @@ func (f *field) arg(row reflect.Value) (any, error) {
 // encode returns a value of the field's type as an argument of a statement.
 func (f *field) encode(v any) (any, error) {
 	if !f.opts.has(optJSON) {
+		if f.grid && ragged(reflect.ValueOf(v)) {
+			return nil, fmt.Errorf("%w: column %s: its slices differ in length, which those of an array cannot", pgdbm.ErrInvalid, f.name)
+		}
 		return plain(v), nil
 	}
 	if isNull(v) {
@@ -170,6 +176,29 @@ func isText(t reflect.Type) bool {
 		t = t.Elem()
 	}
 	return t == reflect.TypeFor[string]() || t == reflect.TypeFor[[]byte]()
+}
+
+// isGrid reports whether t is a slice of slices that pgx sends as an array.
+func isGrid(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Slice && t.Elem().Elem().Kind() != reflect.Uint8 &&
+		!t.Implements(valuerType) && !t.Elem().Implements(valuerType)
+}
+
+// ragged reports whether the slices in a slice differ in length. pgx takes that of
+// the first one for all.
+func ragged(v reflect.Value) bool {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	for i := 1; v.IsValid() && i < v.Len(); i++ {
+		if v.Index(i).Len() != v.Index(0).Len() {
+			return true
+		}
+	}
+	return false
 }
 
 // convertible reports whether plain may change values of t.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,4 +100,45 @@ func TestValuesThatCannotBeSent(t *testing.T) {
 		}
 	}
 	wantError(t, upsert, "repo: totals: invalid value: column sum: a value cannot be encoded as bigint")
+}
+
+// pgx takes the lengths of an array from its first elements: it would drop what is
+// longer, and panic where something is shorter.
+func TestRaggedSlicesAreRefused(t *testing.T) {
+	t.Parallel()
+	type sheet struct {
+		ID    int      `db:"id,key"`
+		Cells [][]int  `db:"cells"`
+		Texts [][]mood `db:"texts"`
+		Blobs [][]byte `db:"blobs"` // as long as they like
+	}
+	cells := repo.Col(func(s *sheet) *[][]int { return &s.Cells })
+	sheets := newRepo[sheet](t, open(t, `create table {{tables.sheets}} (id int primary key, cells int[], texts text[], blobs bytea[])`), "sheets")
+	want := sheet{1, [][]int{{1, 2}, {3, 4}}, [][]mood{{"a", "b"}, {"c", "d"}}, [][]byte{{1}, {}, {2, 3}}}
+	row := want
+	check(t, sheets.Insert(t.Context(), &row))
+	if !reflect.DeepEqual(row, want) {
+		t.Errorf("got %+v", row)
+	}
+	for name, bad := range map[string]sheet{
+		"longer": {ID: 2, Cells: [][]int{{1}, {2, 3}}}, "shorter": {ID: 2, Cells: [][]int{{1, 2}, {3}}}, "nil": {ID: 2, Cells: [][]int{{1}, nil}},
+		"the last": {ID: 2, Cells: [][]int{{1}, {2}, {3, 4}}, Texts: [][]mood{{"a"}, {}}},
+	} {
+		_, upsert := sheets.UpsertAll(t.Context(), make20(bad))
+		_, copied := sheets.Copy(t.Context(), slices.Values([]sheet{bad}))
+		for method, err := range map[string]error{
+			"Insert": sheets.Insert(t.Context(), &bad), "InsertAll": sheets.InsertAll(t.Context(), make20(bad)), "UpsertAll": upsert, "Copy": copied,
+			"Update": second(sheets.ByKey(1).Update(t.Context(), cells.Set(bad.Cells))),
+		} {
+			if !errors.Is(err, pgdbm.ErrInvalid) {
+				t.Errorf("%s of %s: %v", method, name, err)
+			}
+			if method != "Copy" {
+				wantError(t, err, "repo: sheets: invalid value: column c", "its slices differ in length, which those of an array cannot")
+			}
+		}
+	}
+	if n, err := sheets.Where(cells.Eq([][]int{{1, 2}, {3, 4}})).Count(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d rows, %v", n, err)
+	}
 }

@@ -211,6 +211,9 @@ func (r *tagReader) field(sf reflect.StructField, prefix, path string, index []i
 		wrong(fmt.Errorf("%s is read as the text of the JSON itself, but would be written as a JSON string; drop the option for such text, or use json.RawMessage, or a string type of its own for JSON strings", sf.Type))
 	}
 	f := newField(joinDot(prefix, name), path, index, sf.Type, opts)
+	if f.grid && !opts.has(optJSON) && isGrid(inner.Elem()) {
+		wrong(fmt.Errorf("pgx reads an array of more than two dimensions wrongly into %s; use pgtype.Array, or json", sf.Type))
+	}
 	f.pointers = pointers
 	if r.claim(f.name, path) {
 		r.meta.fields = append(r.meta.fields, f)

@@ -83,6 +83,12 @@ func TestTagMistakes(t *testing.T) {
 			"field A: string is read as the text of the JSON itself, but would be written as a JSON string; drop the option for such text, or use json.RawMessage, or a string type of its own for JSON strings",
 			"field B: *[]uint8 is read as the text", "field C: **string is read as the text",
 		}},
+		"dimensions": {newError[struct {
+			ID int        `db:"id,key"`
+			A  [][][]int  `db:"a"`
+			B  *[][][]int `db:"b"`
+			C  [][][]int  `db:"c,json"`
+		}](t, "t"), []string{"field A: pgx reads an array of more than two dimensions wrongly into [][][]int; use pgtype.Array, or json", "field B: pgx reads"}},
 		"recursive": {newError[loop](t, "t"), []string{"field Next: repo_test.loop contains itself"}},
 		"embedded pointer to unexported": {newError[struct {
 			ID int `db:"id,key"`
