@@ -144,16 +144,17 @@ func sumCast(t reflect.Type) string {
 	return "::bigint"
 }
 
-// Grouping is a part of the result of [GroupBy]: a [Column], by which the rows are
-// grouped, or an [Aggregate] of each group.
+// Grouping is a part of [GroupBy]: a [Column], by which the rows are grouped, or an
+// [Aggregate] of each group, both of which are parts of the result; or [Having].
 type Grouping[T any] interface {
 	grouping(*T) grouping
 }
 
 type grouping struct {
-	f    *field
-	expr string // of an aggregate
-	name string
+	f      *field
+	expr   string // of an aggregate
+	name   string
+	having *node
 }
 
 func (c Column[T, V]) grouping(*T) grouping { return grouping{f: c.f} }
@@ -176,17 +177,18 @@ func (a Aggregate[T, V]) grouping(*T) grouping {
 //	list, err := repo.GroupBy[perCity](ctx, customers.Where(age.Ge(18)).OrderBy(repo.Sum(credit).Desc()).Limit(10),
 //		city, repo.Count(id), repo.Sum(credit).As("total"))
 //
-// The query's order is that of the groups, its limit bounds their number. Without a
-// column all rows are one group.
+// The query's order is that of the groups, its limit bounds their number, [Having]
+// leaves some out. Without a column all rows are one group.
 func GroupBy[Row, T any](ctx context.Context, q Query[T], parts ...Grouping[T]) ([]Row, error) {
 	if err := q.checkTogether("GroupBy"); err != nil {
 		return nil, err
 	}
 	t := q.repo.t
-	if len(parts) == 0 {
-		return nil, t.misuse("GroupBy without columns and aggregates has nothing to return")
-	}
-	var keys []*field
+	var (
+		keys    []*field
+		havings []*node
+		results int
+	)
 	w := t.statement(verbGroup)
 	for i, part := range parts {
 		if part == nil {
@@ -194,19 +196,30 @@ func GroupBy[Row, T any](ctx context.Context, q Query[T], parts ...Grouping[T]) 
 		}
 		g := part.grouping(nil)
 		switch {
+		case g.having != nil:
+			havings = append(havings, g.having)
+			continue
 		case g.f == nil:
 			return nil, t.wrap(errZeroColumn)
 		case g.expr != "":
-			w.text(separator(i, "") + g.expr + " as " + quote(g.name))
+			w.text(separator(results, "") + g.expr + " as " + quote(g.name))
 		default:
 			keys = append(keys, g.f)
-			w.text(separator(i, "") + g.f.quoted)
+			w.text(separator(results, "") + g.f.quoted)
 		}
+		results++
+	}
+	if results == 0 {
+		return nil, t.misuse("GroupBy without columns and aggregates has nothing to return")
 	}
 	w.text(" from " + t.ref)
 	q.writeWhere(w)
 	for i, key := range keys {
 		w.text(separator(i, " group by ") + key.quoted)
+	}
+	if len(havings) > 0 {
+		w.text(" having ")
+		join(w, havings, " and ", "")
 	}
 	for _, o := range q.order {
 		if o.expr == "" && o.f != nil && !slices.Contains(keys, o.f) {
