@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
 )
@@ -33,32 +34,42 @@ func TestUpsertTellsInsertedFromUpdated(t *testing.T) {
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			db := openMode(t, mode, relations)
-			for _, name := range []string{"plain", "seen", "parts"} {
-				rows := newRepo[named](t, db, name)
-				upsert := func(r *repo.Repository[named], id int, want bool) {
-					t.Helper()
-					row := named{id, new(fmt.Sprint(want))}
-					inserted, err := r.Upsert(t.Context(), &row)
-					if check(t, err); inserted != want || *row.Name != fmt.Sprint(want) {
-						t.Errorf("%s: row %d is inserted: %t, %s", name, id, inserted, *row.Name)
-					}
-				}
-				upsert(rows, 1, true)
-				upsert(rows, 1, false)
-				check(t, db.InTx(t.Context(), func(tx *pgdbm.Tx) error {
-					rows := rows.In(tx)
-					there := []int{1}
-					for _, id := range []int{1, 1, 2, 1, 2, 1002, 1001, 1002} {
-						upsert(rows, id, !slices.Contains(there, id))
-						there = append(there, id)
-					}
-					return nil
-				}))
-				_, err := rows.Where(repo.And[named]()).Purge(t.Context())
-				check(t, err)
-			}
+			upsertTells(t, openMode(t, mode, relations))
 		})
+	}
+	t.Run("PgBouncer", func(t *testing.T) {
+		t.Parallel()
+		direct := testkit.ConnString(t)
+		pooler := testkit.StartPgBouncer(t, direct, nil)
+		upsertTells(t, openWith(t, pgdbm.Config{ConnString: pooler.ConnString(), DirectConnString: direct}, relations))
+	})
+}
+
+func upsertTells(t *testing.T, db *pgdbm.Manager) {
+	t.Helper()
+	for _, name := range []string{"plain", "seen", "parts"} {
+		rows := newRepo[named](t, db, name)
+		upsert := func(r *repo.Repository[named], id int, want bool) {
+			t.Helper()
+			row := named{id, new(fmt.Sprint(want))}
+			inserted, err := r.Upsert(t.Context(), &row)
+			if check(t, err); inserted != want || *row.Name != fmt.Sprint(want) {
+				t.Errorf("%s: row %d is inserted: %t, %s", name, id, inserted, *row.Name)
+			}
+		}
+		upsert(rows, 1, true)
+		upsert(rows, 1, false)
+		check(t, db.InTx(t.Context(), func(tx *pgdbm.Tx) error {
+			rows := rows.In(tx)
+			there := []int{1}
+			for _, id := range []int{1, 1, 2, 1, 2, 1002, 1001, 1002} {
+				upsert(rows, id, !slices.Contains(there, id))
+				there = append(there, id)
+			}
+			return nil
+		}))
+		_, err := rows.Where(repo.And[named]()).Purge(t.Context())
+		check(t, err)
 	}
 }
 

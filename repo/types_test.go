@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/pgdbm/pgdbm-go/internal/testkit"
 	"github.com/pgdbm/pgdbm-go/pgdbm"
 	"github.com/pgdbm/pgdbm-go/repo"
 )
@@ -152,83 +153,95 @@ func TestTypesInEveryExecMode(t *testing.T) {
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			db := openMode(t, mode, thingTable)
-			things := newRepo[thing](t, db, "things")
-			for name, want := range map[string]thing{"values": full(1), "nulls": nulls(2)} {
-				if mode == "exec" || mode == "simple_protocol" {
-					want.Grid = nil // pgx cannot encode it without knowing the type
-				}
-				row := want
-				row.Local = "kept"
-				if err := things.Insert(t.Context(), &row); err != nil {
-					t.Fatalf("%s: %v", name, err)
-				}
-				if row.Local != "kept" {
-					t.Errorf("%s: a field without a column is lost", name)
-				}
-				got, err := things.Get(t.Context(), want.ID, "eu")
-				check(t, err)
-				sameThing(t, name, got, want)
-				got.Region = "eu"
-				check(t, things.Update(t.Context(), &got))
-				sameThing(t, name+" updated", got, want)
-			}
-			bulk := make([]thing, 20)
-			for i := range bulk {
-				if bulk[i] = full(byte(10 + i)); i%2 == 1 {
-					bulk[i] = nulls(byte(10 + i))
-				}
-			}
-			check(t, things.InsertAll(t.Context(), bulk))
-			for i := range bulk {
-				want := full(byte(10 + i))
-				if i%2 == 1 {
-					want = nulls(byte(10 + i))
-				}
-				sameThing(t, "bulk", bulk[i], want)
-			}
-			n, err := things.UpsertAll(t.Context(), bulk)
-			if check(t, err); n != 20 {
-				t.Errorf("%d rows", n)
-			}
-			for name, c := range map[string]struct {
-				cond repo.Condition[thing]
-				want int64
-			}{
-				"uuid in":        {thingID.In(uid{1}, uid{2}, uid{99}), 2},
-				"enum eq":        {thingMood.Eq("happy"), 11},
-				"enum in":        {thingMood.In("happy", "sad"), 11},
-				"enum in null":   {thingMoodP.In(nil, new(mood("sad"))), 22},
-				"enum not in":    {thingMoodP.NotIn(nil, new(mood("ok"))), 11},
-				"enum null":      {thingMoodP.Eq(nil), 11},
-				"enum not null":  {thingMoodP.Ne(nil), 11},
-				"enum array":     {thingMoods.Eq([]mood{"ok", "sad"}), 11},
-				"json map":       {thingDoc.Eq(full(0).Doc), 11},
-				"json null":      {thingDoc.Eq(nil), 11},
-				"json struct in": {thingPlace.In(geo{1, 2}, geo{0, 0}), 22},
-				"nested":         {thingCity.Eq("Köln"), 11},
-				"nested null":    {thingZip.IsNull(), 11},
-				"embedded":       {thingBy.In("me", "you"), 11},
-				"text":           {repo.ILike(thingTxt, "T%"), 11},
-				"text null":      {thingTxt.Eq(pgtype.Text{}), 11},
-				"in nothing":     {thingID.In(), 0},
-				"not in nothing": {thingMoodP.NotIn(), 22},
-			} {
-				if n, err := things.Where(c.cond).Count(t.Context()); err != nil || n != c.want {
-					t.Errorf("%s: %d rows, want %d: %v", name, n, c.want, err)
-				}
-			}
-			n, err = things.Where(thingMood.Eq("ok")).Update(t.Context(), thingDoc.Set(map[string]any{"n": 1.0}),
-				thingMoodP.Set(new(mood("ok"))), thingMoods.Set([]mood{"ok"}), thingPlace.Set(geo{5, 6}))
-			if check(t, err); n != 11 {
-				t.Errorf("%d rows", n)
-			}
-			got, err := things.Get(t.Context(), uid{2}, "eu")
-			check(t, err)
-			if got.Doc["n"] != 1.0 || *got.MoodP != "ok" || got.Moods[0] != "ok" || got.Place.Lat != 5 {
-				t.Errorf("got %+v", got)
-			}
+			// pgx cannot encode a grid without knowing the type
+			everyType(t, openMode(t, mode, thingTable), mode != "exec" && mode != "simple_protocol")
 		})
+	}
+	t.Run("PgBouncer", func(t *testing.T) {
+		t.Parallel()
+		direct := testkit.ConnString(t)
+		pooler := testkit.StartPgBouncer(t, direct, nil)
+		everyType(t, openWith(t, pgdbm.Config{ConnString: pooler.ConnString(), DirectConnString: direct}, thingTable), true)
+	})
+}
+
+// everyType stores things one by one and together, and finds them again.
+func everyType(t *testing.T, db *pgdbm.Manager, grids bool) {
+	t.Helper()
+	things := newRepo[thing](t, db, "things")
+	for name, want := range map[string]thing{"values": full(1), "nulls": nulls(2)} {
+		if !grids {
+			want.Grid = nil
+		}
+		row := want
+		row.Local = "kept"
+		if err := things.Insert(t.Context(), &row); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if row.Local != "kept" {
+			t.Errorf("%s: a field without a column is lost", name)
+		}
+		got, err := things.Get(t.Context(), want.ID, "eu")
+		check(t, err)
+		sameThing(t, name, got, want)
+		got.Region = "eu"
+		check(t, things.Update(t.Context(), &got))
+		sameThing(t, name+" updated", got, want)
+	}
+	bulk := make([]thing, 20)
+	for i := range bulk {
+		if bulk[i] = full(byte(10 + i)); i%2 == 1 {
+			bulk[i] = nulls(byte(10 + i))
+		}
+	}
+	check(t, things.InsertAll(t.Context(), bulk))
+	for i := range bulk {
+		want := full(byte(10 + i))
+		if i%2 == 1 {
+			want = nulls(byte(10 + i))
+		}
+		sameThing(t, "bulk", bulk[i], want)
+	}
+	n, err := things.UpsertAll(t.Context(), bulk)
+	if check(t, err); n != 20 {
+		t.Errorf("%d rows", n)
+	}
+	for name, c := range map[string]struct {
+		cond repo.Condition[thing]
+		want int64
+	}{
+		"uuid in":        {thingID.In(uid{1}, uid{2}, uid{99}), 2},
+		"enum eq":        {thingMood.Eq("happy"), 11},
+		"enum in":        {thingMood.In("happy", "sad"), 11},
+		"enum in null":   {thingMoodP.In(nil, new(mood("sad"))), 22},
+		"enum not in":    {thingMoodP.NotIn(nil, new(mood("ok"))), 11},
+		"enum null":      {thingMoodP.Eq(nil), 11},
+		"enum not null":  {thingMoodP.Ne(nil), 11},
+		"enum array":     {thingMoods.Eq([]mood{"ok", "sad"}), 11},
+		"json map":       {thingDoc.Eq(full(0).Doc), 11},
+		"json null":      {thingDoc.Eq(nil), 11},
+		"json struct in": {thingPlace.In(geo{1, 2}, geo{0, 0}), 22},
+		"nested":         {thingCity.Eq("Köln"), 11},
+		"nested null":    {thingZip.IsNull(), 11},
+		"embedded":       {thingBy.In("me", "you"), 11},
+		"text":           {repo.ILike(thingTxt, "T%"), 11},
+		"text null":      {thingTxt.Eq(pgtype.Text{}), 11},
+		"in nothing":     {thingID.In(), 0},
+		"not in nothing": {thingMoodP.NotIn(), 22},
+	} {
+		if n, err := things.Where(c.cond).Count(t.Context()); err != nil || n != c.want {
+			t.Errorf("%s: %d rows, want %d: %v", name, n, c.want, err)
+		}
+	}
+	n, err = things.Where(thingMood.Eq("ok")).Update(t.Context(), thingDoc.Set(map[string]any{"n": 1.0}),
+		thingMoodP.Set(new(mood("ok"))), thingMoods.Set([]mood{"ok"}), thingPlace.Set(geo{5, 6}))
+	if check(t, err); n != 11 {
+		t.Errorf("%d rows", n)
+	}
+	got, err := things.Get(t.Context(), uid{2}, "eu")
+	check(t, err)
+	if got.Doc["n"] != 1.0 || *got.MoodP != "ok" || got.Moods[0] != "ok" || got.Place.Lat != 5 {
+		t.Errorf("got %+v", got)
 	}
 }
 
