@@ -29,12 +29,18 @@ type catalog struct {
 	relation atomic.Pointer[relation]
 }
 
-// Triggers of partitions count: BEFORE, for each row, on INSERT.
-const relationSQL = `select a.attname::text as name, a.atttypid as oid, format_type(a.atttypid, -1) as type,
+// Types have their schema with them, whatever the search path: the types of one
+// transaction are used in others. Triggers of partitions count: BEFORE, for each row,
+// on INSERT.
+const relationSQL = `select a.attname::text as name, a.atttypid as oid,
+		case when n.nspname = 'pg_catalog' then format_type(a.atttypid, -1)
+			else quote_ident(n.nspname) || '.' || quote_ident(coalesce(e.typname, t.typname)) || case when e.oid is null then '' else '[]' end end as type,
 		c.relkind in ('v', 'f') or c.relhasrules or exists (select from pg_trigger g where g.tgtype & 7 = 7 and g.tgenabled <> 'D'
 			and (g.tgrelid = c.oid or g.tgrelid in (select relid from pg_partition_tree(c.oid)))) as discards,
 		c.relkind = 'r' as plain
 	from pg_attribute a join pg_class c on c.oid = a.attrelid
+		join pg_type t on t.oid = a.atttypid left join pg_type e on e.oid = t.typelem and t.typcategory = 'A'
+		join pg_namespace n on n.oid = coalesce(e.typnamespace, t.typnamespace)
 	where a.attrelid = '%s'::regclass and a.attnum > 0 and not a.attisdropped`
 
 // relation returns what the catalog says of the table, or has said before.

@@ -170,3 +170,29 @@ func TestBulkWritesAfterAChangeOfTypes(t *testing.T) {
 		t.Errorf("the old type is remembered: %v", err)
 	}
 }
+
+// What the catalog says is remembered: the search path of the transaction that asked
+// has no place in it.
+func TestBulkWritesWhateverTheSearchPath(t *testing.T) {
+	t.Parallel()
+	type feeling struct {
+		ID   int    `db:"id,key"`
+		Now  mood   `db:"now"`
+		Then []mood `db:"then"`
+		Size string `db:"size"`
+	}
+	db := open(t, `create type {{schema}}.mood as enum ('ok');
+		create domain {{schema}}."Size" as text;
+		create table {{tables.feelings}} (id int primary key, now {{schema}}.mood not null, "then" {{schema}}.mood[], size {{schema}}."Size" not null)`)
+	run(t, db, `create type public.mood as enum ('not this one')`)
+	feelings := newRepo[feeling](t, db, "feelings")
+	rows := make20(feeling{0, "ok", []mood{"ok"}, "S"})
+	for i := range rows {
+		rows[i].ID = i
+	}
+	check(t, db.InTxWith(t.Context(), pgdbm.TxOptions{SearchPath: true}, func(tx *pgdbm.Tx) error {
+		return feelings.In(tx).InsertAll(t.Context(), rows)
+	}))
+	_, err := feelings.UpsertAll(t.Context(), rows)
+	check(t, err)
+}
