@@ -40,7 +40,7 @@ func Sum[T any, V Summable](c Column[T, V]) Aggregate[T, V] {
 	return Aggregate[T, V]{f: c.f, function: "sum"}
 }
 
-// Avg is the average of the values.
+// Avg is the average of the values: of numbers, not of intervals.
 func Avg[T any, V Summable](c Column[T, V]) Aggregate[T, float64] {
 	return Aggregate[T, float64]{f: c.f, function: "avg"}
 }

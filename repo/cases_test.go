@@ -44,7 +44,8 @@ func TestUpsertByPartialIndex(t *testing.T) {
 		t.Errorf("%d rows", n)
 	}
 	_, err = seats.Upsert(t.Context(), &again, state)
-	wantError(t, err, "repo: seats: ", "no unique or exclusion constraint matching the ON CONFLICT specification")
+	wantError(t, err, "repo: seats: ", "no unique or exclusion constraint matching the ON CONFLICT specification",
+		"; name exactly the columns of a unique index, and the predicate of a partial one by Column.Where")
 }
 
 func TestTableOfKeysOnly(t *testing.T) {

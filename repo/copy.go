@@ -21,6 +21,8 @@ import (
 // auto are sent if they are set in the first row, and must then be set in all of
 // them; if not, in none. A row that is there already is [pgdbm.ErrConflict].
 //
+// Rows that a trigger discards are not noticed: the number is that of the others.
+//
 // The iterator runs while the connection is held, a few rows ahead of it: statements
 // in it need another one, and fail on the same [pgdbm.Tx]. Arrays of a type of the schema's own, such
 // as an enum, have no place in COPY; [Repository.InsertAll] takes them.

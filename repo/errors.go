@@ -39,10 +39,23 @@ func (t *table) wrap(err error) error {
 		return err
 	}
 	text := "repo: " + t.name + ": " + strings.TrimPrefix(err.Error(), "pgdbm: ")
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "428C9" { // GENERATED ALWAYS
-		text += "; leave the field zero, or tag it generated"
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		text += hint(pg)
 	}
 	return &failure{text, err}
+}
+
+// hint returns what to do about an error of the server whose message does not say it.
+func hint(pg *pgconn.PgError) string {
+	switch {
+	case pg.Code == "428C9": // GENERATED ALWAYS
+		return "; leave the field zero, or tag it generated"
+	case pg.Code == "42P10" && strings.Contains(pg.Message, "ON CONFLICT"):
+		return "; name exactly the columns of a unique index, and the predicate of a partial one by Column.Where"
+	case pg.Code == "42803" && strings.Contains(pg.Message, "WHERE"):
+		return "; conditions on aggregates belong into Having"
+	}
+	return ""
 }
 
 // absent is an error of a class about a row.

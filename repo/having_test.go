@@ -63,7 +63,7 @@ func TestHaving(t *testing.T) {
 		"a zero Column names no column":                                    second(repo.GroupBy[int](ctx, sales.Where(), count, repo.Having(repo.Max(zero).Gt(1)))),
 		"a zero Condition; write":                                          second(repo.GroupBy[int](ctx, sales.Where(), count, repo.Having(repo.Condition[sale]{}))),
 		"Max(rebate).Lt(nil) is never true in SQL; use Eq(nil) or Ne(nil)": second(repo.GroupBy[int](ctx, sales.Where(), count, repo.Having(repo.Max(saleRebate).Lt(nil)))),
-		"aggregate functions are not allowed in WHERE":                     second(sales.Where(count.Gt(1)).All(ctx)),
+		"aggregate functions are not allowed in WHERE (schema app, SQLSTATE 42803); conditions on aggregates belong into Having": second(sales.Where(count.Gt(1)).All(ctx)),
 	} {
 		wantError(t, err, "repo: ", want)
 	}

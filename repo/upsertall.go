@@ -15,7 +15,9 @@ import (
 // their number and reads nothing back.
 //
 // Two rows for one place are [pgdbm.ErrConflict], as is a soft-deleted row in
-// the way. Everything is one statement with one array for each column.
+// the way. Everything is one statement with one array for each column; rows that
+// leave different auto columns to the database are one each, in a transaction, and
+// of two such rows for one place the second updates what the first one stored.
 func (r *Repository[T]) UpsertAll(ctx context.Context, rows []T, on ...Target[T]) (int64, error) {
 	n, err := r.storeAll(ctx, rows, true, "UpsertAll", func(w *statement) { r.writeUpdateThere(w, on) },
 		func(n int64) error {
