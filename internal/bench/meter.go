@@ -81,10 +81,8 @@ func (m *meter) one(ctx context.Context, op operation) (result, error) {
 func (m *meter) turn(ctx context.Context, l Library, op operation) (s sample, err error) {
 	if m.replays {
 		s, err = m.replay(ctx, l, op, m.tapes[l])
-	} else if do, failed := op.prepare(ctx, m.table, l, op.times); failed != nil {
-		err = failed
 	} else {
-		s, err = repeat(op.times, do)
+		s, err = m.steady(ctx, l, op)
 	}
 	if err != nil {
 		return s, err
@@ -92,9 +90,25 @@ func (m *meter) turn(ctx context.Context, l Library, op operation) (s sample, er
 	return s, m.table.reset(ctx)
 }
 
+// steady measures an operation after the first few times, for which the server plans
+// anew what the turn before has changed.
+func (m *meter) steady(ctx context.Context, l Library, op operation) (s sample, err error) {
+	warm := op.times / 10
+	do, err := op.prepare(ctx, m.table, l, warm+op.times)
+	if err != nil {
+		return s, err
+	}
+	runtime.GC() // each pays for its own garbage
+	for i := range warm {
+		if err := do(i); err != nil {
+			return s, err
+		}
+	}
+	return repeat(op.times, func(i int) error { return do(warm + i) })
+}
+
 // repeat measures something that is done many times.
 func repeat(times int, do func(i int) error) (s sample, err error) {
-	runtime.GC() // each pays for its own garbage
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	cpu, start := cpuTime(), time.Now()

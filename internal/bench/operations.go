@@ -18,7 +18,7 @@ type operation struct {
 }
 
 var operations = []operation{
-	{"insert one", 100, false, true, func(ctx context.Context, t *table, l Library, times int) (func(int) error, error) {
+	{"insert one", 300, false, true, func(ctx context.Context, t *table, l Library, times int) (func(int) error, error) {
 		rows := t.rows(times)
 		return func(i int) error {
 			if err := l.Insert(ctx, &rows[i]); err != nil {
@@ -27,7 +27,7 @@ var operations = []operation{
 			return check(rows[i].ID > base && !rows[i].CreatedAt.IsZero(), "read back")
 		}, nil
 	}},
-	{"get by key", 200, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
+	{"get by key", 600, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
 		return func(i int) error {
 			a, err := l.Get(ctx, int64(100+i))
 			if err != nil {
@@ -36,9 +36,9 @@ var operations = []operation{
 			return check(a.Email == fmt.Sprint("user", 100+i, "@example.org"), "row")
 		}, nil
 	}},
-	{"list 100", 50, true, true, list(100)},
-	{"list 10,000", 2, true, true, list(10_000)},
-	{"filtered list, 3 dynamic conditions", 100, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
+	{"list 100", 100, true, true, list(100)},
+	{"list 10,000", 3, true, true, list(10_000)},
+	{"filtered list, 3 dynamic conditions", 200, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
 		return func(i int) error {
 			rows, err := l.Filter(ctx, Filter{City: fmt.Sprint("city", i%50), MinAge: 40, Active: new(i%2 == 0)})
 			if err != nil {
@@ -47,7 +47,7 @@ var operations = []operation{
 			return check(len(rows) == 20, "number of rows")
 		}, nil
 	}},
-	{"keyset page of 50", 100, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
+	{"keyset page of 50", 200, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
 		rows, err := l.Page(ctx, nil, 50)
 		if err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ var operations = []operation{
 			return nil
 		}, nil
 	}},
-	{"count", 20, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
+	{"count", 40, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
 		return func(int) error {
 			n, err := l.Count(ctx, 45)
 			if err != nil {
@@ -73,7 +73,7 @@ var operations = []operation{
 			return check(n > base/3 && n < base, "number")
 		}, nil
 	}},
-	{"exists", 200, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
+	{"exists", 600, true, true, func(ctx context.Context, _ *table, l Library, _ int) (func(int) error, error) {
 		return func(i int) error {
 			ok, err := l.Exists(ctx, fmt.Sprint("user", 1+i, "@example.org"))
 			if err != nil {
@@ -82,14 +82,14 @@ var operations = []operation{
 			return check(ok, "answer")
 		}, nil
 	}},
-	{"update one", 100, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error {
+	{"update one", 300, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error {
 		a.Age++
 		return l.Update(ctx, a)
 	})},
-	{"partial update", 100, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error {
+	{"partial update", 300, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error {
 		return l.Patch(ctx, a.ID, "al", 1)
 	})},
-	{"upsert one", 100, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error {
+	{"upsert one", 300, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error {
 		id := a.ID
 		a.ID, a.CreatedAt, a.Age = 0, time.Time{}, a.Age+1
 		if err := l.Upsert(ctx, a); err != nil {
@@ -97,12 +97,12 @@ var operations = []operation{
 		}
 		return check(a.ID == id, "row")
 	})},
-	{"delete one", 100, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error { return l.Delete(ctx, a.ID) })},
-	{"transaction of 3 statements", 50, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error { return l.Three(ctx, a.ID) })},
-	{"bulk insert 1,000", 3, false, true, bulk(1000, Library.InsertAll, true)},
-	{"bulk insert 10,000", 1, false, true, bulk(10_000, Library.InsertAll, true)},
-	{"bulk insert 10,000, nothing read back", 1, false, false, bulk(10_000, Library.Copy, false)},
-	{"bulk upsert 1,000", 3, false, true, func(ctx context.Context, t *table, l Library, _ int) (func(int) error, error) {
+	{"delete one", 300, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error { return l.Delete(ctx, a.ID) })},
+	{"transaction of 3 statements", 150, false, true, eachStored(func(ctx context.Context, l Library, a *Account) error { return l.Three(ctx, a.ID) })},
+	{"bulk insert 1,000", 5, false, true, bulk(1000, Library.InsertAll, true)},
+	{"bulk insert 10,000", 2, false, true, bulk(10_000, Library.InsertAll, true)},
+	{"bulk insert 10,000, nothing read back", 2, false, false, bulk(10_000, Library.Copy, false)},
+	{"bulk upsert 1,000", 5, false, true, func(ctx context.Context, t *table, l Library, _ int) (func(int) error, error) {
 		rows, err := t.stored(ctx, 500)
 		for i := range rows {
 			rows[i].ID, rows[i].CreatedAt, rows[i].Age = 0, time.Time{}, rows[i].Age+1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -86,7 +87,7 @@ func (c taped) SetDeadline(at time.Time) error {
 // tape; from then on each time is that one again.
 func (m *meter) replay(ctx context.Context, l Library, op operation, t *tape) (s sample, err error) {
 	const warm = 3
-	times := 10 * op.times
+	times := 4 * op.times
 	do, err := op.prepare(ctx, m.table, l, warm+1+times)
 	if err != nil {
 		return s, err
@@ -101,6 +102,7 @@ func (m *meter) replay(ctx context.Context, l Library, op operation, t *tape) (s
 		}
 	}
 	t.mode = replaying
+	runtime.GC()
 	return repeat(times, func(i int) error {
 		if t.next, t.rest = 0, nil; op.reads {
 			i = -1 // the same again
