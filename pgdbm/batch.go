@@ -108,6 +108,13 @@ func (r *batchResults) finish() error {
 	return err
 }
 
+// dropped is that of rows.
+func (r *batchResults) dropped() {
+	if r.BatchResults == nil {
+		r.release()
+	}
+}
+
 func (r *batchResults) release() {
 	if own, err := r.own, r.err; own != nil {
 		r.own = nil

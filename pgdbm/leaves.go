@@ -74,11 +74,15 @@ func sendInTx(ctx context.Context, by beginner, opts TxOptions, b *pgx.Batch) pg
 		return pgx.FailedBatchResults(b, err)
 	}
 	tx.conn.by(tx.binding)
+	var own *batchResults
+	defer func() {
+		if own == nil { // the results, or a panic, say more
+			_ = tx.Rollback(ctx)
+		}
+	}()
 	results := tx.conn.sendBatch(ctx, tx.Schema(), b)
 	if r, ok := results.(*batchResults); ok {
-		r.own = tx
-	} else {
-		_ = tx.Rollback(ctx) // the results say more
+		own, r.own = r, tx
 	}
 	return results
 }
@@ -91,12 +95,17 @@ func queryInTx(ctx context.Context, by beginner, opts TxOptions, text string, ar
 		return failedRows(err), err
 	}
 	tx.conn.by(tx.binding)
+	var own *rows
+	defer func() {
+		if own == nil { // the error, or a panic, says more
+			_ = tx.Rollback(ctx)
+		}
+	}()
 	r, err := tx.conn.query(ctx, tx.Schema(), text, args)
 	if err != nil {
-		_ = tx.Rollback(ctx) // err says more
 		return r, err
 	}
-	r.cancel = func() {
+	own, r.cancel = r, func() {
 		if r.err != nil {
 			_ = tx.Rollback(ctx)
 			return

@@ -101,6 +101,7 @@ func (m *Manager) sendQuery(ctx context.Context, text string, args []any) (*rows
 	}
 	ctx, cancel := m.pool.limit(ctx)
 	r := &rows{statement: statement{ctx, m.Schema(), text, args, m.binding.role}, conn: conn, by: m, cancel: cancel}
+	defer r.dropped()
 	m.send(r)
 	return r, r.sent()
 }
@@ -127,6 +128,7 @@ func (m *Manager) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults 
 	if r.role != nil && b.Len() > 0 {
 		b, r.lead = &pgx.Batch{QueuedQueries: r.role.behind(b.QueuedQueries)}, 1
 	}
+	defer r.dropped()
 	r.BatchResults = conn.SendBatch(ctx, b)
 	return r
 }

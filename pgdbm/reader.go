@@ -107,6 +107,7 @@ func (d *reader) query(ctx context.Context, sql string, args []any) (*rows, erro
 	}
 	ctx, cancel := pool.limit(ctx)
 	r := &rows{statement: statement{ctx, d.Schema(), text, args, d.m.binding.role}, conn: conn, by: d, cancel: cancel}
+	defer r.dropped()
 	d.send(r, pool)
 	return r, r.sent()
 }
@@ -172,6 +173,7 @@ func (d *reader) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 		results.lead++
 		b = &pgx.Batch{QueuedQueries: results.role.behind(b.QueuedQueries)}
 	}
+	defer results.dropped()
 	results.BatchResults = conn.SendBatch(ctx, b)
 	return results
 }

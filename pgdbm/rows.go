@@ -129,6 +129,15 @@ func (r *rows) end() {
 	}
 }
 
+// dropped gives back what the statement holds if nothing took it: an argument's own
+// method panicked while it was being sent.
+func (r *rows) dropped() {
+	if r.Rows == nil {
+		r.Rows = noRows{}
+		r.end()
+	}
+}
+
 // take takes what sending the statement returned.
 func (r *rows) take(next pgx.Rows, err error) {
 	r.Rows = next

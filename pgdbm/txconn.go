@@ -244,7 +244,7 @@ func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*ro
 	if err != nil {
 		return failedRows(err), err
 	}
-	r := &rows{statement: statement{ctx, schema, sql, args, nil}, tx: c, begin: begin}
+	r := &rows{Rows: noRows{}, statement: statement{ctx, schema, sql, args, nil}, tx: c, begin: begin}
 	if restore != nil {
 		r.cancel = func() { r.err = cmp.Or(r.err, restore()) }
 	}
@@ -252,7 +252,6 @@ func (c *txConn) query(ctx context.Context, schema, sql string, args []any) (*ro
 	if begin {
 		var lead int
 		r.batch, lead = c.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}})
-		r.Rows = noRows{}
 		if err = skipLead(r.batch, lead); err == nil {
 			r.Rows, err = r.batch.Query()
 		}
