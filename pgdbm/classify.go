@@ -121,12 +121,18 @@ func classOf(pg *pgconn.PgError) error {
 		return ErrRetryable
 	case refusesSettings(pg): // the configuration is wrong
 		return nil
-	case strings.HasPrefix(pg.Code, "22"):
+	case strings.HasPrefix(pg.Code, "22"), malformed(pg):
 		return ErrInvalid
 	case strings.HasPrefix(pg.Code, "08"):
 		return ErrUnavailable
 	}
 	return nil
+}
+
+// malformed reports whether the server could not read a message: a string with a NUL
+// byte cuts it in two. (A pooler names no routine.)
+func malformed(pg *pgconn.PgError) bool {
+	return pg.Code == "08P01" && strings.HasPrefix(pg.Routine, "pq_getmsg")
 }
 
 // stalePlan reports whether a prepared statement, or what is remembered of one,
