@@ -66,8 +66,8 @@ type setParams struct {
 }
 
 // newSet makes the set of all registered modules, migrated when the application
-// starts, and their repositories verified. Whatever needs a manager needs the set first, so this hook runs
-// before those of all services.
+// starts, and their repositories verified. Whatever needs a manager needs the set
+// first, so this hook runs before those of all services.
 func newSet(p setParams) (*module.Set, error) {
 	switch p.Config.OnStart {
 	case Apply, Verify, Skip:

@@ -23,9 +23,10 @@ import (
 //
 // Rows that a trigger discards are not noticed: the number is that of the others.
 //
-// The iterator runs while the connection is held, a few rows ahead of it: statements
-// in it need another one, and fail on the same [pgdbm.Tx]. Arrays of a type of the schema's own, such
-// as an enum, have no place in COPY; [Repository.InsertAll] takes them.
+// The iterator runs while the connection is held, and up to 32 rows ahead of it:
+// statements in it need another one, and fail on the same [pgdbm.Tx]. Arrays of a type
+// of the schema's own, such as an enum, have no place in COPY; [Repository.InsertAll]
+// takes them.
 func (r *Repository[T]) Copy(ctx context.Context, rows iter.Seq[T]) (int64, error) {
 	next, stop := pull(rows)
 	defer stop()

@@ -43,8 +43,10 @@ func (c Column[T, V]) Where(predicate Condition[T]) Target[T] {
 // unchanged.
 //
 // An update leaves the key, the columns of the index and those tagged auto,
-// generated or softdelete as they are; version counts up, touch becomes now(). It does not
-// look at row's version. A soft-deleted row in the way is [pgdbm.ErrConflict].
+// generated or softdelete as they are; version counts up, touch becomes now(). It does
+// not look at row's version. A soft-deleted row in the way is [pgdbm.ErrConflict].
+//
+// The first one of a repository asks the catalog what kind of table there is.
 func (r *Repository[T]) Upsert(ctx context.Context, row *T, on ...Target[T]) (inserted bool, err error) {
 	if row == nil {
 		return false, r.t.misuse("Upsert: the row is nil")

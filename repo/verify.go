@@ -17,7 +17,8 @@ import (
 // a method fail sooner or later: a field without a column, a column that Insert
 // would have to fill but no field has, a type that the field cannot take, NULL where
 // the field cannot hold it, a generated column that is not tagged auto or generated,
-// an option that the column cannot serve, a key that is not unique. It reads the catalog only, in two queries.
+// an option that the column cannot serve, a key that is not unique. It reads the
+// catalog only, in two queries.
 //
 // Call it when the program starts, after migrating. A table that is not there is
 // [pgdbm.ErrUndefined]. Of a view only the columns and their types are compared.
