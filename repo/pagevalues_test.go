@@ -232,7 +232,7 @@ func TestPagesByTextOfNoEncoding(t *testing.T) {
 	dsn := testkit.ConnString(t)
 	db := openWith(t, pgdbm.Config{ConnString: dsn})
 	name := "ascii_" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	_, err := db.Exec(t.Context(), "create database "+name+" encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0")
+	_, err := db.Exec(t.Context(), "create database "+name+" encoding 'SQL_ASCII' locale 'C' template template0")
 	check(t, err)
 	t.Cleanup(func() {
 		if _, err := db.Exec(context.Background(), "drop database "+name); err != nil {
