@@ -183,12 +183,14 @@ func (c *complexNumber) ScanIndex(i int) any {
 	return []any{&c.Re, &c.Im}[i]
 }
 
-func TestCompositeTypes(t *testing.T) {
-	t.Parallel()
-	type wave struct {
-		ID  int           `db:"id,key"`
-		Amp complexNumber `db:"amp"`
-	}
+type wave struct {
+	ID  int           `db:"id,key"`
+	Amp complexNumber `db:"amp"`
+}
+
+// openWaves returns a repository whose connections know the composite type.
+func openWaves(t *testing.T) *repo.Repository[wave] {
+	t.Helper()
 	db := openWith(t, pgdbm.Config{MaxConns: 1}, `create type {{schema}}.complex as (re float8, im float8);
 		create table {{tables.waves}} (id int primary key, amp {{schema}}.complex not null)`)
 	conn, err := db.Acquire(t.Context()) // the only one
@@ -197,7 +199,12 @@ func TestCompositeTypes(t *testing.T) {
 	check(t, err)
 	conn.Conn().TypeMap().RegisterType(complexType)
 	conn.Release()
-	waves := newRepo[wave](t, db, "waves")
+	return newRepo[wave](t, db, "waves")
+}
+
+func TestCompositeTypes(t *testing.T) {
+	t.Parallel()
+	waves := openWaves(t)
 	insert(t, waves, wave{1, complexNumber{1, 2}})
 	rows := make([]wave, 20)
 	for i := range rows {

@@ -42,9 +42,9 @@ func (q Query[T]) from(cursor string, backwards bool) Query[T] {
 // It reads one row more than Limit.
 //
 // The key is added to the order, so that it is total. Columns that can be NULL
-// have no place in it, nor have those whose values the field cannot hold exactly, such
-// as a numeric of 20 digits in a float64. Conditions are not part of a cursor: give every page the
-// same ones. A cursor that does not fit is [ErrCursor].
+// have no place in it, nor have those whose values the field cannot hold exactly,
+// such as a numeric of 20 digits in a float64. Conditions are not part of a cursor:
+// give every page the same ones. A cursor that does not fit is [ErrCursor].
 func (q Query[T]) Page(ctx context.Context) (Page[T], error) {
 	var page Page[T]
 	if err := q.checkRead("Page"); err != nil {

@@ -203,22 +203,10 @@ func TestPagesByTimesInOldZones(t *testing.T) {
 
 func TestPageByWhatHasNoText(t *testing.T) {
 	t.Parallel()
-	type wave struct {
-		ID  int           `db:"id,key"`
-		Amp complexNumber `db:"amp"`
-	}
-	db := openWith(t, pgdbm.Config{MaxConns: 1}, `create type {{schema}}.complex as (re float8, im float8);
-		create table {{tables.waves}} (id int primary key, amp {{schema}}.complex not null)`)
-	conn, err := db.Acquire(t.Context()) // the only one
-	check(t, err)
-	complexType, err := conn.Conn().LoadType(t.Context(), "app.complex")
-	check(t, err)
-	conn.Conn().TypeMap().RegisterType(complexType)
-	conn.Release()
-	waves := newRepo[wave](t, db, "waves")
+	waves := openWaves(t)
 	insert(t, waves, wave{1, complexNumber{1, 2}}, wave{2, complexNumber{1, 3}})
 	amp := repo.Col(func(w *wave) *complexNumber { return &w.Amp })
-	_, err = waves.Where().OrderBy(amp.Asc()).Limit(1).Page(t.Context())
+	_, err := waves.Where().OrderBy(amp.Asc()).Limit(1).Page(t.Context())
 	wantError(t, err, "repo: waves: Page: cursor: there is no text for repo_test.complexNumber; let the type implement driver.Valuer")
 	page, err := waves.Where().OrderBy(amp.Asc()).Limit(2).Page(t.Context()) // which needs no cursor
 	if check(t, err); len(page.Rows) != 2 {
